@@ -1,0 +1,263 @@
+"""The service catalogue: `catalog.yml`, read once into frozen, typed values.
+
+Everything that depends on which services exist (ports, URLs, admitted certificates, start order) asks here.
+A catalogue that contradicts itself is refused with file, line and reason; nothing starts from half of one.
+"""
+
+from __future__ import annotations
+
+import graphlib
+import re
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import yaml
+
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{1,40}$")]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Memory = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]*[MG]$")]
+Dotted = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+$")]
+Factory = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+:[a-z_]+$")]
+
+T = TypeVar("T")
+
+
+class CatalogError(Exception):
+    """The catalogue is wrong. `line` is 1-based; the message reads `file:line: reason`."""
+
+    def __init__(self, source: str, line: int, reason: str) -> None:
+        super().__init__(f"{source}:{line}: {reason}")
+        self.line = line
+
+
+class Tls(StrEnum):
+    """How a socket is protected."""
+
+    MUTUAL = "mutual"
+    SERVER = "server"
+    NONE = "none"
+
+
+class Group(StrEnum):
+    """Host groups: services of one group may share a host, so their ports must differ."""
+
+    EDGE = "edge"
+    CORE = "core"
+    SESSIONS = "sessions"
+    RDP = "rdp"
+    DATA = "data"
+
+
+class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One named socket of a service."""
+
+    name: Name
+    port: Port
+    """TCP port on hosts."""
+    local_port: Port
+    """TCP port on the single machine, where all groups share one address."""
+    tls: Tls
+
+
+class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A database server."""
+
+    group: Group
+    port: Port
+    local_port: Port
+
+
+class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One service, as the catalogue declares it."""
+
+    name: Name
+    cluster: Name
+    group: Group
+    app: Factory
+    contract: Dotted
+    listen: Annotated[tuple[Listen, ...], msgspec.Meta(min_length=1)]
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)]
+    memory: Memory
+    """MemoryMax, in systemd's notation."""
+    cpu: Annotated[int, msgspec.Meta(ge=1)]
+    """CPUQuota, percent of one core."""
+    stores: tuple[Name, ...]
+    calls: tuple[Name, ...]
+    expose: bool = False
+
+    @property
+    def mutual(self) -> bool:
+        """Whether every caller has to show a certificate of this deployment."""
+        return all(listen.tls is Tls.MUTUAL for listen in self.listen)
+
+    @property
+    def entry(self) -> Listen:
+        """The socket that other services and people connect to: the first one."""
+        return self.listen[0]
+
+
+class Catalog(msgspec.Struct, frozen=True):
+    """All services and stores of a deployment."""
+
+    services: dict[str, Service]
+    stores: dict[str, Store]
+    observers: tuple[str, ...]
+
+    def callers_of(self, name: str) -> frozenset[str]:
+        """The services whose certificate `name` admits."""
+        return frozenset(s.name for s in self.services.values() if name in s.calls)
+
+    def start_order(self) -> tuple[str, ...]:
+        """Service names, each after all that it calls."""
+        graph = {s.name: s.calls for s in self.services.values()}
+        return tuple(graphlib.TopologicalSorter(graph).static_order())
+
+    def exposed(self) -> tuple[Service, ...]:
+        """The services behind the gateway."""
+        return tuple(s for s in self.services.values() if s.expose)
+
+
+@cache
+def load() -> Catalog:
+    """The catalogue that belongs to this version of Lucid."""
+    path = resources.files("lucid") / "catalog.yml"
+    return parse(path.read_text(encoding="utf-8"), "catalog.yml")
+
+
+def load_file(path: Path) -> Catalog:
+    """Reads another catalogue; raises CatalogError naming the line at fault."""
+    return parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def parse(text: str, source: str) -> Catalog:
+    """Catalogue text to typed values. Raises CatalogError with file, line and reason."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise CatalogError(source, line, f"not YAML: {error.problem}") from None
+    if root is None:
+        raise CatalogError(source, 1, "the file is empty")
+    reader = _Reader(source)
+    top = reader.mapping(root, "the catalogue")
+    for key in ("stores", "observers", "services"):
+        if key not in top:
+            raise CatalogError(source, 1, f"section `{key}` is missing")
+    for key, node in top.items():
+        if key not in {"stores", "observers", "services"}:
+            raise CatalogError(source, reader.line(node), f"unknown section `{key}`")
+    stores = {
+        name: reader.convert(node, Store, f"store {name}")
+        for name, node in reader.mapping(top["stores"], "stores").items()
+    }
+    service_nodes = reader.mapping(top["services"], "services")
+    services = {
+        name: reader.convert(node, Service, f"service {name}", {"name": name})
+        for name, node in service_nodes.items()
+    }
+    catalog = Catalog(services, stores, reader.convert(top["observers"], tuple[Name, ...], "observers"))
+    _check(catalog, reader, service_nodes)
+    return catalog
+
+
+class _Reader:
+    """Turns YAML nodes into structs, keeping hold of the line that each value stands on."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    @staticmethod
+    def line(node: yaml.Node) -> int:
+        return int(node.start_mark.line) + 1
+
+    def fail(self, node: yaml.Node, reason: str) -> CatalogError:
+        return CatalogError(self.source, self.line(node), reason)
+
+    def mapping(self, node: yaml.Node, what: str) -> dict[str, yaml.Node]:
+        if not isinstance(node, yaml.MappingNode):
+            raise self.fail(node, f"{what} must be a mapping of names")
+        found: dict[str, yaml.Node] = {}
+        for key, value in node.value:
+            if key.value in found:
+                raise self.fail(key, f"`{key.value}` is written twice in {what}")
+            found[key.value] = value
+        return found
+
+    def plain(self, node: yaml.Node, what: str) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            return {k: self.plain(v, what) for k, v in self.mapping(node, what).items()}
+        if isinstance(node, yaml.SequenceNode):
+            return [self.plain(item, what) for item in node.value]
+        return yaml.safe_load(yaml.serialize(node))
+
+    def convert(self, node: yaml.Node, kind: type[T], what: str, extra: dict[str, Any] | None = None) -> T:
+        value = self.plain(node, what)
+        if extra and isinstance(value, dict):
+            value |= extra
+        try:
+            return msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            reason, _, path = str(error).partition(" - at `")
+            at = self.find(node, path.rstrip("`"))
+            field = path.rstrip("`").lstrip("$.")
+            raise self.fail(at, f"{what}: {reason}" + (f" (in `{field}`)" if field else "")) from None
+
+    def find(self, node: yaml.Node, path: str) -> yaml.Node:
+        """The node that a msgspec path such as `$.listen[0].port` points to, or the nearest above it."""
+        for part in re.findall(r"\.([a-z_]+)|\[(\d+)\]", path):
+            key, index = part
+            if key and isinstance(node, yaml.MappingNode):
+                node = next((v for k, v in node.value if k.value == key), node)
+            elif index and isinstance(node, yaml.SequenceNode) and int(index) < len(node.value):
+                node = node.value[int(index)]
+        return node
+
+
+def _check(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node]) -> None:
+    """What no single entry can show: references, ports and order."""
+    _check_references(catalog, reader, nodes)
+    _check_ports(catalog, reader, nodes)
+    try:
+        catalog.start_order()
+    except graphlib.CycleError as error:
+        cycle = error.args[1]
+        at = reader.find(nodes[cycle[0]], "$.calls")
+        raise reader.fail(at, "these services call each other in a circle: " + " → ".join(cycle)) from None
+
+
+def _check_references(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node]) -> None:
+    for service in catalog.services.values():
+        node = nodes[service.name]
+        for i, callee in enumerate(service.calls):
+            at = reader.find(node, f"$.calls[{i}]")
+            if callee not in catalog.services:
+                raise reader.fail(at, f"service {service.name} calls `{callee}`, which the catalogue lacks")
+            if callee == service.name:
+                raise reader.fail(at, f"service {service.name} calls itself")
+        for i, store in enumerate(service.stores):
+            if store not in catalog.stores:
+                at = reader.find(node, f"$.stores[{i}]")
+                raise reader.fail(at, f"service {service.name} uses store `{store}`, which is not declared")
+
+
+def _check_ports(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node]) -> None:
+    ports: dict[tuple[str, int], str] = {}
+    local: dict[int, str] = {s.local_port: name for name, s in catalog.stores.items()}
+    for service in catalog.services.values():
+        node = nodes[service.name]
+        for i, listen in enumerate(service.listen):
+            at = reader.find(node, f"$.listen[{i}].port")
+            if other := ports.get((service.group, listen.port)):
+                why = (
+                    f"port {listen.port} of {service.name} is taken by {other} in group {service.group.value}"
+                )
+                raise reader.fail(at, why)
+            ports[service.group, listen.port] = service.name
+            at = reader.find(node, f"$.listen[{i}].local_port")
+            if other := local.get(listen.local_port):
+                raise reader.fail(at, f"local_port {listen.local_port} of {service.name} is taken by {other}")
+            local[listen.local_port] = service.name

@@ -1,0 +1,80 @@
+"""session-recorder: captures displays into its spool and sees every chunk through to its anchor."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from lucid.contracts.types import FrameRate, Hash, SessionId, SessionPath, UserId
+from lucid.kit.errors import Code
+from lucid.kit.routes import Nothing, Route
+
+SERVICE = "session-recorder"
+
+Display = Annotated[
+    str, msgspec.Meta(pattern=r"^:[0-9]{1,5}(\.[0-9]{1,2})?$", description="A display of this host, e.g. :10")
+]
+Cookie = Annotated[
+    str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$", description="MIT-MAGIC-COOKIE-1 of the display, hex.")
+]
+Quality = Literal["low", "medium", "high", "ultra"]
+
+
+class StartRecording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What to record. Whoever shows the display's cookie may have it recorded."""
+
+    session: SessionId
+    owner: UserId
+    display: Display
+    cookie: Cookie
+    frame_rate: FrameRate
+    quality: Quality
+    policy_sha256: Hash
+    max_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024, le=100 * 1024**3)]
+    """The session ends with reason `quota` when it would grow beyond this."""
+
+    def __repr__(self) -> str:
+        return f"StartRecording(session={self.session!r}, display={self.display!r}, cookie=***)"
+
+
+class Recording(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a recording. finishing: capture is over, chunks and manifest are on their way."""
+
+    session: SessionId
+    state: Literal["recording", "paused", "finishing", "finished", "failed"]
+    started_ms: int
+    ended_ms: int | None
+    chunks: int
+    stored: int
+    anchored: int
+    raw_bytes: int
+    spooled_bytes: int
+    end_reason: str | None
+    manifest: Hash | None
+    """Leaf hash of the manifest once it has been handed over."""
+    error: str | None
+
+
+START = Route(
+    SERVICE, "POST", "/recordings", Nothing, StartRecording, Recording,
+    "Start recording a display; answered when the first fragment is durable", status=201,
+    errors=(Code.EXISTS, Code.UNAVAILABLE, Code.STORAGE_FULL),
+)  # fmt: skip
+GET = Route(
+    SERVICE, "GET", "/recordings/{session}", SessionPath, Nothing, Recording, "A recording",
+    errors=(Code.NOT_FOUND,),
+)  # fmt: skip
+PAUSE = Route(
+    SERVICE, "PUT", "/recordings/{session}/pause", SessionPath, Nothing, Recording,
+    "Stop capturing for a while; the gap is named in the manifest",
+    errors=(Code.NOT_FOUND, Code.SESSION_STATE),
+)  # fmt: skip
+RESUME = Route(
+    SERVICE, "PUT", "/recordings/{session}/resume", SessionPath, Nothing, Recording, "Capture again",
+    errors=(Code.NOT_FOUND, Code.SESSION_STATE),
+)  # fmt: skip
+STOP = Route(
+    SERVICE, "PUT", "/recordings/{session}/stop", SessionPath, Nothing, Recording,
+    "End the recording; what is spooled is still sent and anchored", errors=(Code.NOT_FOUND,),
+)  # fmt: skip
+
+ROUTES = (START, GET, PAUSE, RESUME, STOP)

@@ -1,0 +1,45 @@
+"""Field types that several services share."""
+
+from typing import Annotated
+
+import msgspec
+
+SessionId = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        description="Session id: a UUID in lower case.",
+    ),
+]
+UserId = SessionId
+Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$", description="SHA-256, lower-case hex.")]
+Track = Annotated[int, msgspec.Meta(ge=0, le=15, description="0 is the picture.")]
+Index = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1, description="Position within the track, from 0.")]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+Milliseconds = Annotated[
+    int, msgspec.Meta(ge=0, le=2**53 - 1, description="Milliseconds since the Unix epoch, UTC.")
+]
+FrameRate = Annotated[int, msgspec.Meta(ge=1, le=120, description="Frames a second.")]
+Text = Annotated[str, msgspec.Meta(max_length=200)]
+EnvelopeText = Annotated[
+    str, msgspec.Meta(max_length=64 * 1024, description="A DSSE envelope, canonical JSON.")
+]
+
+MAX_CHUNK = 16 * 1024 * 1024
+"""Largest chunk before compression, bytes."""
+MAX_SEALED = MAX_CHUNK + 64 * 1024
+"""Largest sealed chunk: incompressible data grow by headers, salt, nonce and tag."""
+
+
+class SessionPath(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names one session."""
+
+    session: SessionId
+
+
+class ChunkPath(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names one chunk."""
+
+    session: SessionId
+    track: Track
+    index: Index

@@ -1,0 +1,1 @@
+"""What every Lucid service stands on. Nothing here knows what any one service does."""

@@ -1,0 +1,259 @@
+"""Builds a service's aiohttp application from its catalogue entry, its settings and its handlers.
+
+A handler gets a `Call`, checked parameters and a checked body, and returns the answer's struct. Who may call,
+request ids, deadlines, errors, logs, metrics and health are done here, once for all services.
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import aiohttp
+import msgspec
+import structlog
+from aiohttp import web
+from pymongo.errors import PyMongoError
+
+from lucid import __version__, catalog
+from lucid.kit import context, health, metrics, openapi, requests, tls
+from lucid.kit.client import CLIENT, ServiceClient
+from lucid.kit.draining import DRAINING, Draining
+from lucid.kit.errors import Code, Forbidden, Invalid, LucidError, NotFound, Unavailable, envelope
+from lucid.kit.logs import log
+from lucid.kit.routes import Access, Nothing, Route, Stream
+from lucid.kit.tasks import TASKS, Tasks, tasks_context
+from lucid.kit.tokens import VERIFIER, Claims
+
+P = TypeVar("P", bound=msgspec.Struct)
+B = TypeVar("B")
+R = TypeVar("R")
+Resource = Callable[[web.Application], AsyncIterator[None]]
+
+SERVICE = web.AppKey("service", catalog.Service)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, after all checks: the application, who is calling, and the raw request for its headers."""
+
+    request: web.Request
+    app: web.Application
+    peer: str | None
+    """Name of the calling service, from its certificate."""
+    claims: Claims | None
+    """The person on whose behalf, for routes that ask for a token."""
+
+    @property
+    def user(self) -> Claims:
+        """The person; only for routes whose access asks for one."""
+        assert self.claims is not None, "route without a token requirement"  # noqa: S101 - programming error
+        return self.claims
+
+
+Handler = Callable[[Call, Any, Any], Awaitable[Any]]
+
+
+class Handlers:
+    """The handlers of a service, bound to their routes."""
+
+    def __init__(self) -> None:
+        self.bound: list[tuple[Route[Any, Any, Any], Handler]] = []
+
+    def on(
+        self, route: Route[P, B, R]
+    ) -> Callable[[Callable[[Call, P, B], Awaitable[R]]], Callable[[Call, P, B], Awaitable[R]]]:
+        """Decorator: this coroutine answers `route`."""
+
+        def bind(handler: Callable[[Call, P, B], Awaitable[R]]) -> Callable[[Call, P, B], Awaitable[R]]:
+            self.bound.append((route, cast("Handler", handler)))
+            return handler
+
+        return bind
+
+
+def build(
+    name: str,
+    handlers: Handlers,
+    *,
+    resources: Iterable[Resource] = (),
+    client: ServiceClient | None = None,
+) -> web.Application:
+    """The application of service `name`. `resources` are entered in order and left in reverse."""
+    service = catalog.load().services[name]
+    app = web.Application(middlewares=[_edge], client_max_size=0)
+    app[SERVICE] = service
+    app[health.CHECKS] = health.Checks(name)
+    app[DRAINING] = Draining()
+    app[TASKS] = Tasks()
+    if client is not None:
+        app[CLIENT] = client
+        app.cleanup_ctx.append(_client_context)
+    app.cleanup_ctx.extend(resources)
+    app.cleanup_ctx.append(tasks_context)
+    app.add_routes(health.ROUTES)
+    app.router.add_get("/metrics", _metrics)
+    for route, handler in handlers.bound:
+        app.router.add_route(route.method, route.path, _typed(route, handler))
+    document = openapi.document(name, [route for route, _ in handlers.bound])
+    encoded = msgspec.json.encode(document)
+
+    async def describe(_: web.Request) -> web.Response:
+        return web.Response(body=encoded, content_type="application/json")
+
+    app.router.add_get("/openapi.json", describe)
+    return app
+
+
+async def authorise(request: web.Request, access: Access) -> Claims | None:
+    """The caller's claims where `access` asks for a person. Raises Unauthenticated or Forbidden."""
+    if access <= Access.PUBLIC:
+        return None
+    claims = await request.app[VERIFIER].verify(request.headers.get("Authorization"))
+    if claims.access < access:
+        raise Forbidden(f"this needs the role {access.role}; yours is {claims.role}")
+    return claims
+
+
+def _typed(
+    route: Route[Any, Any, Any], handler: Handler
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def run(request: web.Request) -> web.StreamResponse:
+        claims = await authorise(request, route.access)
+        params = requests.params(request, route)
+        body = await requests.body(request, route)
+        answer = await handler(Call(request, request.app, request.get("peer"), claims), params, body)
+        if isinstance(answer, Stream):
+            return await _send(request, route, answer)
+        if isinstance(answer, Nothing):
+            return web.Response(status=route.status)
+        encoded = msgspec.json.encode(answer)
+        return web.Response(body=encoded, status=route.status, content_type="application/json")
+
+    return run
+
+
+async def _send(request: web.Request, route: Route[Any, Any, Any], stream: Stream) -> web.StreamResponse:
+    """Sends a stream. The first piece is awaited before the head, so that an early failure has a status."""
+    pieces = aiter(stream.chunks)
+    first = await anext(pieces, b"")
+    response = web.StreamResponse(status=route.status)
+    response.content_type = stream.content_type
+    if stream.length is not None:
+        response.content_length = stream.length
+    if stream.filename:
+        response.headers["Content-Disposition"] = f'attachment; filename="{stream.filename}"'
+    await response.prepare(request)
+    request["streaming"] = True
+    await response.write(first)
+    async for piece in pieces:
+        await response.write(piece)
+    await response.write_eof()
+    return response
+
+
+@web.middleware
+async def _edge(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """What happens to every request, whatever it asks for."""
+    begin = time.perf_counter()
+    request_id = context.new_request_id(request.headers.get(context.REQUEST_ID_HEADER))
+    structlog.contextvars.clear_contextvars()
+    context.request_id.set(request_id)
+    context.authorization.set(request.headers.get("Authorization"))
+    context.deadline.set(requests.deadline(request))
+    resource = request.match_info.route.resource
+    endpoint = resource.canonical if resource else "unmatched"
+    metrics.connections_active.inc()
+    status = 500
+    try:
+        _admit(request)
+        response = await handler(request)
+        status = response.status
+    except Exception as error:
+        failure = _as_lucid(error)
+        status = failure.code.status
+        if request.transport is not None and requests.started(request):
+            # Part of the body is out: the only honest end is a connection that breaks.
+            log.warning("answer broken off", endpoint=endpoint, error=failure.message)
+            request.transport.abort()
+            raise
+        response = web.Response(
+            body=envelope(
+                failure, request_id=request_id, service=request.app[SERVICE].name, version=__version__
+            ),
+            status=status,
+            content_type="application/json",
+        )
+    finally:
+        seconds = time.perf_counter() - begin
+        metrics.connections_active.dec()
+        metrics.requests_total.labels(request.method, endpoint, status).inc()
+        metrics.request_seconds.labels(request.method, endpoint).observe(seconds)
+        if not request.path.startswith(("/health", "/metrics")):
+            log.info(
+                "request",
+                method=request.method,
+                endpoint=endpoint,
+                status=status,
+                milliseconds=round(seconds * 1000, 2),
+                peer=request.get("peer"),
+            )
+    if not response.prepared:
+        response.headers[context.REQUEST_ID_HEADER] = request_id
+    return response
+
+
+def _admit(request: web.Request) -> None:
+    """Only callers that the catalogue names; observers reach health and metrics only."""
+    service = request.app[SERVICE]
+    if not service.mutual:
+        return
+    certificate = request.get_extra_info("peercert")
+    names = {tls.service_of(name) for name in tls.peer_names(certificate)} if certificate else set()
+    admitted = names & catalog.load().callers_of(service.name)
+    if admitted:
+        request["peer"] = next(iter(admitted))
+        return
+    if names & set(catalog.load().observers) and request.path.startswith(("/health", "/metrics")):
+        request["peer"] = "observer"
+        return
+    caller = ", ".join(sorted(name for name in names if name)) or "a caller without a certificate"
+    raise Forbidden(f"{service.name} does not admit {caller}; the catalogue names who may call it")
+
+
+def _as_lucid(error: Exception) -> LucidError:
+    """Any failure as one of ours; what nobody foresaw is logged with its trace and answered 5001."""
+    if isinstance(error, LucidError):
+        if error.code.status >= 500:
+            log.warning("failed", code=error.code.label, error=error.message, **error.details)
+        return error
+    failure = next((make() for kind, make in _FORESEEN if isinstance(error, kind)), None)
+    if failure is None:
+        log.exception("unforeseen failure", error=str(error))
+        return LucidError("something unforeseen went wrong; the log has the request id")
+    if failure.code.status >= 500:
+        log.warning("failed", code=failure.code.label, error=f"{type(error).__name__}: {error}")
+    return failure
+
+
+_FORESEEN: tuple[tuple[type[Exception], Callable[[], LucidError]], ...] = (
+    (PyMongoError, lambda: Unavailable("the database cannot be reached; try again", code=Code.DATABASE)),
+    (web.HTTPNotFound, lambda: NotFound("there is no such path")),
+    (web.HTTPMethodNotAllowed, lambda: Invalid("this path has no such method", code=Code.NOT_ALLOWED)),
+    (web.HTTPException, lambda: Invalid("the request is not HTTP as it should be")),
+    (TimeoutError, lambda: Unavailable("not done before the deadline", code=Code.TIMEOUT)),
+    (aiohttp.ClientConnectionError, lambda: Unavailable("a connection broke", code=Code.NETWORK)),
+)
+
+
+async def _client_context(app: web.Application) -> AsyncIterator[None]:
+    yield
+    await app[CLIENT].close()
+
+
+async def _metrics(_: web.Request) -> web.Response:
+    return web.Response(
+        body=metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+    )

@@ -1,0 +1,226 @@
+"""Calls to other services: only to those that the catalogue names, over mutual TLS, within a deadline.
+
+The request id, the caller's token and the time that is left travel with the call. Idempotent calls are
+repeated with growing pauses while time is left; others are sent once.
+"""
+
+import asyncio
+import random
+import ssl
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+from aiohttp import web
+from yarl import URL
+
+from lucid.kit import context, metrics, tls
+from lucid.kit.errors import Code, LucidError, Unavailable, from_envelope
+from lucid.kit.routes import Nothing, Route, Stream
+
+P = TypeVar("P", bound=msgspec.Struct)
+B = TypeVar("B")
+R = TypeVar("R")
+
+DEFAULT_SECONDS = 10.0
+CONNECT_SECONDS = 5.0
+KEEPALIVE_SECONDS = 4.0
+"""Below the servers' drain time, so that no kept connection is used after its server has gone."""
+ATTEMPTS = 4
+FIRST_PAUSE = 0.1
+MAX_ANSWER = 64 * 1024 * 1024
+READ_SIZE = 256 * 1024
+
+
+def variable(service: str) -> str:
+    """The environment variable that holds the base URL of `service`."""
+    return f"LUCID_URL_{service.upper().replace('-', '_')}"
+
+
+class ServiceClient:
+    """HTTP client of one service; knows the base URLs of its callees and nothing else."""
+
+    def __init__(self, urls: Mapping[str, str], ssl_context: ssl.SSLContext) -> None:
+        self._urls = {name: URL(url) for name, url in urls.items()}
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                ssl=ssl_context, keepalive_timeout=KEEPALIVE_SECONDS, limit=200, limit_per_host=64
+            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+            auto_decompress=False,
+            read_bufsize=READ_SIZE,
+        )
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._session.close()
+
+    async def call(
+        self,
+        route: Route[P, B, R],
+        params: P,
+        body: B | None = None,
+        *,
+        data: bytes | bytearray | memoryview | None = None,
+        headers: Mapping[str, str] | None = None,
+        seconds: float = DEFAULT_SECONDS,
+    ) -> R:
+        """Sends one request and decodes its answer.
+
+        `data` is the body of a route that takes a Stream. Raises the callee's own error, or Unavailable
+        (5008 not reachable, 5006 too late, 5003 no sense in the answer).
+        """
+        payload = data if data is not None else _encode(body)
+        async with self.open(route, params, payload, headers=headers, seconds=seconds) as answer:
+            raw = await _read(answer, route.service)
+        if route.response is Nothing:
+            return route.response()
+        try:
+            return msgspec.json.decode(raw, type=route.response)
+        except msgspec.MsgspecError as error:
+            raise Unavailable(
+                f"{route.service}: answer not understood: {error}", code=Code.EXTERNAL
+            ) from None
+
+    async def stream(
+        self, route: Route[P, B, Stream], params: P, *, seconds: float = 3600.0
+    ) -> AsyncIterator[bytes]:
+        """The answer's body piece by piece, as it arrives."""
+        async with self.open(route, params, None, seconds=seconds) as answer:
+            async for piece in answer.content.iter_chunked(READ_SIZE):
+                yield piece
+
+    @asynccontextmanager
+    async def open(
+        self,
+        route: Route[P, B, R],
+        params: P,
+        payload: bytes | bytearray | memoryview | None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        seconds: float = DEFAULT_SECONDS,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer with its head read and its success checked."""
+        url = self._url(route, params)
+        until = time.monotonic() + context.remaining(seconds)
+        begin = time.perf_counter()
+        attempts = ATTEMPTS if route.idempotent else 1
+        for attempt in range(1, attempts + 1):
+            try:
+                answer = await self._send(route, url, payload, headers or {}, until)
+            except Unavailable as error:
+                pause = FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+                if attempt == attempts or time.monotonic() + pause >= until or not _retryable(error):
+                    _measure(route.service, begin, "failed")
+                    raise
+                await asyncio.sleep(pause)
+                continue
+            try:
+                yield answer
+            except (aiohttp.ClientError, TimeoutError) as error:
+                _measure(route.service, begin, "failed")
+                raise _broken(route.service, error) from error
+            else:
+                _measure(route.service, begin, "ok")
+            finally:
+                answer.release()
+            return
+
+    async def _send(
+        self,
+        route: Route[P, B, R],
+        url: URL,
+        payload: bytes | bytearray | memoryview | None,
+        headers: Mapping[str, str],
+        until: float,
+    ) -> aiohttp.ClientResponse:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise Unavailable(
+                f"{route.service}: no time left to ask", code=Code.TIMEOUT, service=route.service
+            )
+        head = {
+            context.REQUEST_ID_HEADER: context.request_id.get(),
+            context.DEADLINE_HEADER: str(int(left * 1000)),
+            **headers,
+        }
+        if token := context.authorization.get():
+            head["Authorization"] = token
+        if payload is not None and "Content-Type" not in head:
+            kind = "application/octet-stream" if route.body is Stream else "application/json"
+            head["Content-Type"] = kind
+        try:
+            answer = await self._session.request(
+                route.method,
+                url,
+                data=payload,
+                headers=head,
+                server_hostname=tls.internal_name(route.service),
+                timeout=aiohttp.ClientTimeout(total=left, sock_connect=CONNECT_SECONDS),
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _broken(route.service, error) from error
+        if answer.status == route.status:
+            return answer
+        try:
+            raw = await _read(answer, route.service)
+        finally:
+            answer.release()
+        raise from_envelope(raw, answer.status, route.service)
+
+    def _url(self, route: Route[P, B, R], params: P) -> URL:
+        base = self._urls.get(route.service)
+        if base is None:
+            raise LucidError(
+                f"the catalogue does not let this service call {route.service}", code=Code.CONFIGURATION
+            )
+        values = {k: v for k, v in msgspec.to_builtins(params).items() if v is not None}
+        path = route.path.format(**{name: values.pop(name) for name in route.path_names})
+        return (base / path.lstrip("/")).with_query({k: _text(v) for k, v in values.items()})
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _encode(body: object) -> bytes | None:
+    return None if body is None or isinstance(body, Nothing) else msgspec.json.encode(body)
+
+
+async def _read(answer: aiohttp.ClientResponse, service: str) -> bytes:
+    try:
+        raw = await answer.content.read(MAX_ANSWER)
+        while not answer.content.at_eof():
+            raw += await answer.content.read(MAX_ANSWER)
+            if len(raw) > MAX_ANSWER:
+                raise Unavailable(f"{service}: answer over {MAX_ANSWER} bytes", code=Code.EXTERNAL)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise _broken(service, error) from error
+    return raw
+
+
+def _broken(service: str, error: Exception) -> Unavailable:
+    if isinstance(error, TimeoutError):
+        return Unavailable(f"{service} did not answer in time", code=Code.TIMEOUT, service=service)
+    return Unavailable(f"{service} cannot be reached: {type(error).__name__}", service=service)
+
+
+def _retryable(error: Unavailable) -> bool:
+    return error.code in {
+        Code.UNAVAILABLE,
+        Code.DATABASE,
+        Code.EXTERNAL,
+        Code.NETWORK,
+        Code.CHAIN_UNAVAILABLE,
+    }
+
+
+def _measure(service: str, begin: float, outcome: str) -> None:
+    metrics.call_seconds.labels(service, outcome).observe(time.perf_counter() - begin)
+
+
+CLIENT = web.AppKey("client", ServiceClient)

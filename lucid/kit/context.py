@@ -1,0 +1,29 @@
+"""What travels with a request through every await and every call to another service."""
+
+import re
+import time
+import uuid
+from contextvars import ContextVar
+
+REQUEST_ID_HEADER = "X-Request-ID"
+DEADLINE_HEADER = "Lucid-Deadline-Ms"
+"""Milliseconds that the caller still has. Relative, because clocks differ between hosts."""
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+"""The moment, in `time.monotonic()` seconds, at which nobody waits for the answer any more."""
+authorization: ContextVar[str | None] = ContextVar("authorization", default=None)
+"""The caller's bearer token, handed on so that the callee can check it itself."""
+
+_ACCEPTED = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
+
+
+def new_request_id(offered: str | None) -> str:
+    """The caller's request id where it is fit for a log line, otherwise a fresh one."""
+    return offered if offered and _ACCEPTED.match(offered) else uuid.uuid4().hex
+
+
+def remaining(default: float) -> float:
+    """Seconds left until the deadline, at most `default`; never negative."""
+    until = deadline.get()
+    return default if until is None else max(0.0, min(default, until - time.monotonic()))

@@ -1,0 +1,55 @@
+"""JSON lines on standard output, with request id, session id and service on every line."""
+
+import logging
+import sys
+from typing import Any
+
+import msgspec
+import structlog
+
+from lucid.kit import context
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+def configure(service: str, level: str) -> None:
+    """Sends structlog and the standard library's logging to standard output as JSON."""
+
+    def identify(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+        event.setdefault("service", service)
+        event.setdefault("request_id", context.request_id.get())
+        return event
+
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        identify,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(serializer=_serialise),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for noisy in ("pymongo", "asyncio", "aiohttp.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _serialise(event: dict[str, Any], **_: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=repr).decode()

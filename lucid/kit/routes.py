@@ -1,0 +1,92 @@
+"""Typed routes: one value says where a request goes, what it carries and who may send it.
+
+Services bind handlers to routes, callers pass the same route to the client, the gateway builds its table from
+them, and the OpenAPI document is generated from them.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Generic, TypeVar
+
+import msgspec
+
+from lucid.kit.errors import Code
+
+
+class Access(IntEnum):
+    """Who may call a route. Ordered: a role may do all that the ones below it may."""
+
+    INTERNAL = -1
+    """Only services, by their certificates; never reachable through the gateway."""
+    PUBLIC = 0
+    USER = 1
+    NODE_OPERATOR = 2
+    ADMIN = 3
+    SUPER_ADMIN = 4
+
+    @property
+    def role(self) -> str:
+        """The role's name in tokens, e.g. `node_operator`."""
+        return self.name.lower()
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """No parameters, no body, or no content."""
+
+
+NOTHING = Nothing()
+
+
+class Stream:
+    """A body that is passed on as it comes, `application/octet-stream` unless said otherwise."""
+
+    def __init__(
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        length: int | None = None,
+        content_type: str = "application/octet-stream",
+        filename: str | None = None,
+    ) -> None:
+        self.chunks = chunks
+        self.length = length
+        self.content_type = content_type
+        self.filename = filename
+
+
+P = TypeVar("P", bound=msgspec.Struct)
+B = TypeVar("B")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Route(Generic[P, B, R]):
+    """One operation of `service`.
+
+    `params` is a struct whose fields are the path's `{names}` and, for the rest, the query string.
+    `body` and `response` are msgspec types, `Nothing`, or `Stream`. `idempotent` lets the client retry.
+    """
+
+    service: str
+    method: str
+    path: str
+    params: type[P]
+    body: type[B]
+    response: type[R]
+    summary: str
+    access: Access = Access.INTERNAL
+    status: int = 200
+    errors: tuple[Code, ...] = ()
+    max_body: int = 1024 * 1024
+    """Largest request body, bytes."""
+    idempotent: bool = field(default=False)
+
+    def __post_init__(self) -> None:
+        if self.method in {"GET", "PUT", "DELETE"}:
+            object.__setattr__(self, "idempotent", True)
+
+    @property
+    def path_names(self) -> tuple[str, ...]:
+        """The names in the path, in order."""
+        return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))

@@ -1,0 +1,69 @@
+"""Background tasks that cannot die unnoticed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from aiohttp import web
+
+from lucid.kit import metrics
+from lucid.kit.logs import log
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+
+
+class Tasks:
+    """The background tasks of one process. A task that fails is logged, counted and started again."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._failing: dict[str, str] = {}
+
+    def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Runs `work` until it returns; on an error again after a pause that doubles up to 30 s."""
+        if name in self._tasks:
+            raise ValueError(f"background task {name} is already running")
+        task = asyncio.create_task(self._guard(name, work), name=name)
+        self._tasks[name] = task
+        task.add_done_callback(lambda _: self._tasks.pop(name, None))
+
+    def running(self, name: str) -> bool:
+        """Whether the task is still at work (or waiting to try again)."""
+        return name in self._tasks
+
+    @property
+    def failing(self) -> dict[str, str]:
+        """Tasks that are waiting to be tried again, with the error that stopped them."""
+        return dict(self._failing)
+
+    async def _guard(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await work()
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the guard exists for what nobody foresaw
+                metrics.task_failures_total.labels(name.partition(":")[0]).inc()
+                self._failing[name] = f"{type(error).__name__}: {error}"
+                log.exception("background task failed", task=name, retry_in_seconds=pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+            else:
+                self._failing.pop(name, None)
+                return
+
+    async def close(self) -> None:
+        """Cancels every task and waits for them to end."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+TASKS = web.AppKey("tasks", Tasks)
+
+
+async def tasks_context(app: web.Application) -> AsyncIterator[None]:
+    """Ends the background tasks when the service stops."""
+    yield
+    await app[TASKS].close()

@@ -1,0 +1,111 @@
+"""Access tokens: EdDSA JWTs (RFC 7519, RFC 8037), checked against the auth service's JWKS (RFC 7517)."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import jwt
+import msgspec
+from aiohttp import web
+
+from lucid.kit.errors import Code, Unauthenticated
+from lucid.kit.routes import Access
+
+ISSUER = "lucid-auth"
+AUDIENCE = "lucid"
+ALGORITHM = "EdDSA"
+KEYS_SECONDS = 300.0
+"""How long a fetched key set is trusted without asking again."""
+REFETCH_SECONDS = 10.0
+"""At most one fetch in this time for key ids that are not known, however many are thrown at us."""
+LEEWAY_SECONDS = 5
+
+
+class Claims(msgspec.Struct, frozen=True, kw_only=True):
+    """What a checked token says."""
+
+    sub: str
+    """User id."""
+    role: str
+    iat: int
+    exp: int
+    jti: str
+    iss: str
+    aud: str
+
+    @property
+    def access(self) -> Access:
+        """The role as a rank. An unknown role ranks as nobody."""
+        return next((a for a in Access if a > Access.PUBLIC and a.role == self.role), Access.PUBLIC)
+
+
+class Jwk(msgspec.Struct, frozen=True, kw_only=True):
+    """A public Ed25519 key (RFC 8037)."""
+
+    kid: str
+    x: str
+    kty: str = "OKP"
+    crv: str = "Ed25519"
+    alg: str = ALGORITHM
+    use: str = "sig"
+
+
+class Jwks(msgspec.Struct, frozen=True):
+    """A JSON Web Key Set."""
+
+    keys: tuple[Jwk, ...]
+
+
+class Verifier:
+    """Checks tokens; `fetch` brings the key set and may raise Unavailable, which is passed on, never 401."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[Jwks]]) -> None:
+        self._fetch = fetch
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def verify(self, authorization: str | None) -> Claims:
+        """The claims of an `Authorization: Bearer` header. Raises Unauthenticated 2001, 2002 or 2003."""
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated("send an access token: Authorization: Bearer <token>")
+        try:
+            header: dict[str, Any] = jwt.get_unverified_header(token)
+        except jwt.InvalidTokenError:
+            raise Unauthenticated("the access token is malformed", code=Code.TOKEN_INVALID) from None
+        if header.get("alg") != ALGORITHM:
+            raise Unauthenticated(f"the access token is not {ALGORITHM}", code=Code.TOKEN_INVALID)
+        key = await self._key(str(header.get("kid", "")))
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                issuer=ISSUER,
+                audience=AUDIENCE,
+                leeway=LEEWAY_SECONDS,
+                options={"require": ["exp", "iat", "sub", "iss", "aud", "jti"]},
+            )
+            return msgspec.convert(claims, Claims)
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated(
+                "the access token has expired; log in again", code=Code.TOKEN_EXPIRED
+            ) from None
+        except (jwt.InvalidTokenError, msgspec.ValidationError):
+            raise Unauthenticated("the access token does not hold", code=Code.TOKEN_INVALID) from None
+
+    async def _key(self, kid: str) -> jwt.PyJWK:
+        async with self._lock:
+            age = time.monotonic() - self._fetched
+            if age > KEYS_SECONDS or (kid not in self._keys and age > REFETCH_SECONDS):
+                keys = await self._fetch()
+                self._keys = {k.kid: jwt.PyJWK(msgspec.to_builtins(k)) for k in keys.keys}
+                self._fetched = time.monotonic()
+        if kid not in self._keys:
+            raise Unauthenticated("the access token was signed by an unknown key", code=Code.TOKEN_INVALID)
+        return self._keys[kid]
+
+
+VERIFIER = web.AppKey("verifier", Verifier)
