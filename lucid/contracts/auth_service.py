@@ -25,6 +25,9 @@ class Register(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     password: Password
     bootstrap_token: str | None = None
 
+    def __repr__(self) -> str:
+        return f"Register(email={self.email!r}, password=***, bootstrap_token=***)"
+
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
     """An account, as its owner and admins see it."""
@@ -42,6 +45,9 @@ class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     email: Mail
     password: Password
 
+    def __repr__(self) -> str:
+        return f"Login(email={self.email!r}, password=***)"
+
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     """A fresh access token."""
@@ -50,6 +56,9 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     expires_in: int
     """Seconds."""
     token_type: str = "Bearer"  # noqa: S105 - the scheme's name, not a secret
+
+    def __repr__(self) -> str:
+        return f"Tokens(access_token=***, expires_in={self.expires_in})"
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,8 +37,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     leaf: str
     duplicate: bool
-    compress_ms: float
     seal_ms: float
+    """Compressing, encrypting and hashing."""
     store_ms: float
 
 

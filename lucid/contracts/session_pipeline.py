@@ -34,26 +34,18 @@ class Credits(msgspec.Struct, frozen=True):
     retry_ms: int
 
 
-class ChunkReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What became of a chunk. Stage times are milliseconds."""
-
-    track: Track
-    index: Index
-    state: Literal["stored", "failed"]
-    raw_bytes: Count = 0
-    sealed_bytes: Count = 0
-    compress_ms: float = 0.0
-    seal_ms: float = 0.0
-    store_ms: float = 0.0
-    error: Annotated[str, msgspec.Meta(max_length=40)] | None = None
-
-
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The recorder's progress. `recorded` and `anchored` are totals, so a repeated report does no harm."""
+    """The recorder's progress. All figures are totals, so that a report repeated or lost does no harm."""
 
-    chunks: Annotated[tuple[ChunkReport, ...], msgspec.Meta(max_length=1000)] = ()
+    done: Annotated[tuple[ChunkName, ...], msgspec.Meta(max_length=1000)] = ()
+    """Chunks whose credits come back."""
     recorded: Count
+    stored: Count
     anchored: Count
+    failed: Count
+    """Sendings that failed and were tried again."""
+    raw_bytes: Count
+    sealed_bytes: Count
     spooled_bytes: Count
 
 

@@ -29,6 +29,12 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     duplicate: bool
 
 
+class StoredLeaf(msgspec.Struct, frozen=True):
+    """A leaf, canonical JSON, exactly as hashed."""
+
+    leaf: str
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """What the store holds and has room for, bytes."""
 
@@ -46,10 +52,14 @@ CHUNK = Route(
     SERVICE, "GET", "/sessions/{session}/tracks/{track}/chunks/{index}", ChunkPath, Nothing, Stream,
     "A sealed chunk", errors=(Code.NOT_FOUND,),
 )  # fmt: skip
+LEAF = Route(
+    SERVICE, "GET", "/sessions/{session}/tracks/{track}/chunks/{index}/leaf", ChunkPath, Nothing, StoredLeaf,
+    "A chunk's leaf", errors=(Code.NOT_FOUND,),
+)  # fmt: skip
 LEAVES = Route(
     SERVICE, "GET", "/sessions/{session}/leaves", SessionPath, Nothing, Stream,
     "The leaves in tree order, one canonical JSON a line",
 )  # fmt: skip
 USAGE = Route(SERVICE, "GET", "/storage", Nothing, Nothing, Usage, "What the store holds")
 
-ROUTES = (STORE, CHUNK, LEAVES, USAGE)
+ROUTES = (STORE, CHUNK, LEAF, LEAVES, USAGE)

@@ -77,7 +77,9 @@ class ServiceArbiter(Arbiter):  # type: ignore[misc]  # gunicorn ships no types
             pid: int = super().spawn_worker()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-        self.WORKERS[pid].generation = self._generation
+        worker = self.WORKERS[pid]
+        worker.generation = self._generation
+        worker.tmp.notify()  # counts as its first heartbeat, or one that froze at birth would never be late
         return pid
 
     def manage_workers(self) -> None:

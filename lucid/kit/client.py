@@ -45,7 +45,7 @@ class ServiceClient:
 
     def __init__(self, urls: Mapping[str, str], ssl_context: ssl.SSLContext) -> None:
         self._urls = {name: URL(url) for name, url in urls.items()}
-        self._session = aiohttp.ClientSession(
+        self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 ssl=ssl_context, keepalive_timeout=KEEPALIVE_SECONDS, limit=200, limit_per_host=64
             ),
@@ -56,7 +56,7 @@ class ServiceClient:
 
     async def close(self) -> None:
         """Closes all connections."""
-        await self._session.close()
+        await self.session.close()
 
     async def call(
         self,
@@ -104,7 +104,7 @@ class ServiceClient:
         seconds: float = DEFAULT_SECONDS,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer with its head read and its success checked."""
-        url = self._url(route, params)
+        url = self.url(route, params)
         until = time.monotonic() + context.remaining(seconds)
         begin = time.perf_counter()
         attempts = ATTEMPTS if route.idempotent else 1
@@ -122,7 +122,7 @@ class ServiceClient:
                 yield answer
             except (aiohttp.ClientError, TimeoutError) as error:
                 _measure(route.service, begin, "failed")
-                raise _broken(route.service, error) from error
+                raise broken(route.service, error) from error
             else:
                 _measure(route.service, begin, "ok")
             finally:
@@ -153,7 +153,7 @@ class ServiceClient:
             kind = "application/octet-stream" if route.body is Stream else "application/json"
             head["Content-Type"] = kind
         try:
-            answer = await self._session.request(
+            answer = await self.session.request(
                 route.method,
                 url,
                 data=payload,
@@ -163,7 +163,7 @@ class ServiceClient:
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _broken(route.service, error) from error
+            raise broken(route.service, error) from error
         if answer.status == route.status:
             return answer
         try:
@@ -172,7 +172,8 @@ class ServiceClient:
             answer.release()
         raise from_envelope(raw, answer.status, route.service)
 
-    def _url(self, route: Route[P, B, R], params: P) -> URL:
+    def url(self, route: Route[P, B, R], params: P) -> URL:
+        """Where `route` is served. Raises LucidError 5004 for a service that may not be called."""
         base = self._urls.get(route.service)
         if base is None:
             raise LucidError(
@@ -199,11 +200,12 @@ async def _read(answer: aiohttp.ClientResponse, service: str) -> bytes:
             if len(raw) > MAX_ANSWER:
                 raise Unavailable(f"{service}: answer over {MAX_ANSWER} bytes", code=Code.EXTERNAL)
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise _broken(service, error) from error
+        raise broken(service, error) from error
     return raw
 
 
-def _broken(service: str, error: Exception) -> Unavailable:
+def broken(service: str, error: Exception) -> Unavailable:
+    """The failure of a connection to `service`, as 5006 when it was too slow, else 5008."""
     if isinstance(error, TimeoutError):
         return Unavailable(f"{service} did not answer in time", code=Code.TIMEOUT, service=service)
     return Unavailable(f"{service} cannot be reached: {type(error).__name__}", service=service)

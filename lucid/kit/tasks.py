@@ -30,6 +30,11 @@ class Tasks:
         """Whether the task is still at work (or waiting to try again)."""
         return name in self._tasks
 
+    async def ended(self, name: str) -> None:
+        """Returns when the task is no longer at work."""
+        if task := self._tasks.get(name):
+            await asyncio.wait([task])
+
     @property
     def failing(self) -> dict[str, str]:
         """Tasks that are waiting to be tried again, with the error that stopped them."""

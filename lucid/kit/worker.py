@@ -32,6 +32,7 @@ from lucid.kit.tls import server_context
 HEARTBEAT_SECONDS: Final = 0.5
 STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGQUIT, signal.SIGINT})
 _READY_MARK = b"ready"
+_AT_ONCE_SECONDS = 0.1  # aiohttp takes 0 for no limit
 
 AppFactory = Callable[[], Awaitable[web.Application]]
 
@@ -136,6 +137,8 @@ class ServiceWorker(GunicornUVLoopWebWorker):
             # As an exit status it would look like a worker's ordinary end, to be replaced for ever.
             raise StartError(f"the application left during its start: {error}") from error
         os.write(self.tmp.fileno(), _READY_MARK)
+        # The heartbeat is the file's modification time, which the write has set to the wall clock's.
+        self.notify()
         self.booted = True
 
     async def _listen(self) -> tuple[web.AppRunner, list[asyncio.AbstractServer]]:
@@ -177,7 +180,7 @@ class ServiceWorker(GunicornUVLoopWebWorker):
         if not self._at_once:
             await self._completed(self._drain(closed))
         if self._at_once and self._runner.server is not None:
-            await self._runner.server.shutdown(0)
+            await self._runner.server.shutdown(_AT_ONCE_SECONDS)
         for each in closed:
             each.cancel()
         await self._runner.cleanup()

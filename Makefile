@@ -1,0 +1,50 @@
+# `make` or `make help` says what there is.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+BIN := .venv/bin
+
+.PHONY: help
+help: ## this list
+	@printf 'Lucid: remote desktops whose recordings nobody can quietly alter, lose or read.\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1mmake %-9s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nA fresh machine needs two of these: make up, make test. All else is in README.md.\n'
+
+.PHONY: setup
+setup: ## install what is missing: system packages, .venv
+	@scripts/setup
+
+.PHONY: up
+up: setup ## start the stack, record a desktop for 20 s, prove it offline, show a report
+	@$(BIN)/lucid up
+
+.PHONY: down
+down: ## stop the stack that `make up` started
+	@$(BIN)/lucid dev stop
+
+.PHONY: test
+test: lint ## everything that must hold: linters, types, layers, all tests on the real servers
+	@$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: setup ## formatting, linters, types, layers
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/lint-imports --no-cache >/tmp/lucid-layers.$$$$ || { cat /tmp/lucid-layers.$$$$; exit 1; }
+	@$(BIN)/mypy
+
+.PHONY: bench
+bench: setup ## the figures: Lucid beside the bare C libraries, in one run
+	@$(BIN)/python -m benchmarks.sealing
+
+.PHONY: lock
+lock: setup ## renew requirements/*.txt from requirements/*.in
+	@for name in runtime dev stack; do \
+	  uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	    --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	    requirements/$$name.in -o requirements/$$name.txt; \
+	done
+
+.PHONY: clean
+clean: ## remove what was built here; the stack's state in .state stays
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

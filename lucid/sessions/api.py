@@ -1,0 +1,238 @@
+"""session-api: creates, starts, stops and shows sessions, and hands out their evidence."""
+
+import hashlib
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import rfc8785
+from aiohttp import web
+
+from lucid.contracts import auth_service as auth
+from lucid.contracts import chunk_processor as processor
+from lucid.contracts import session_anchoring as anchoring
+from lucid.contracts import session_api as contract
+from lucid.contracts import session_pipeline as pipeline
+from lucid.contracts import session_recorder as recorder
+from lucid.contracts.types import SessionPath
+from lucid.evidence import leaf as leaves
+from lucid.kit import app as kit
+from lucid.kit import mongo, settings
+from lucid.kit.app import Call, Handlers
+from lucid.kit.client import CLIENT
+from lucid.kit.errors import Code, Conflict, LucidError, NotFound, Unavailable
+from lucid.kit.launch import service_client
+from lucid.kit.mongo import Document
+from lucid.kit.routes import NOTHING, Access, Nothing, Stream
+from lucid.kit.tasks import TASKS
+from lucid.kit.tokens import VERIFIER, Verifier
+from lucid.sessions import bundles, metrics
+from lucid.sessions.api_store import SessionStore, check, view
+from lucid.sessions.closing import Closer, session_leaves
+from lucid.sessions.follower import Follower
+from lucid.sessions.signer import Signer
+from lucid.sessions.states import SESSION
+
+DATABASE = "lucid_sessions"
+START_SECONDS = 30.0
+
+
+class ApiSettings(settings.Common, frozen=True, kw_only=True):
+    """The closing key, and when it is used."""
+
+    closing_key: settings.Secret
+    host_name: Annotated[str, msgspec.Meta(description="this host's name; empty: ask the system")] = ""
+    recorder_lost_seconds: Annotated[
+        float,
+        msgspec.Meta(gt=0, description="a session whose recorder is silent this long is closed without it"),
+    ] = 300.0
+
+
+STORE = web.AppKey("store", SessionStore)
+MONGO = web.AppKey("mongo", mongo.Database)
+
+handlers = Handlers()
+
+
+@handlers.on(contract.CREATE)
+async def create_session(call: Call, _: Nothing, body: contract.CreateSession) -> contract.Session:
+    """Writes the session down. What it may and must record is fixed here, by hash."""
+    policy = {"frame_rate": body.frame_rate, "quality": body.quality, "max_bytes": body.max_bytes}
+    record: Document = {
+        "_id": str(uuid.uuid4()),
+        "name": body.name,
+        "owner": call.user.sub,
+        "state": SESSION.first,
+        "created_ms": time.time_ns() // 1_000_000,
+        "started_ms": None,
+        "ended_ms": None,
+        **policy,
+        "policy_sha256": hashlib.sha256(rfc8785.dumps(policy)).hexdigest(),
+        "chunks": 0,
+        "raw_bytes": 0,
+        "end_reason": None,
+        "error": None,
+    }
+    await call.app[STORE].insert(record)
+    metrics.sessions_created_total.labels("created").inc()
+    return view(record)
+
+
+@handlers.on(contract.LIST)
+async def list_sessions(call: Call, params: contract.SessionsQuery, _: Nothing) -> contract.Sessions:
+    """Mine; everybody's for admins."""
+    owner = None if call.user.access >= Access.ADMIN else call.user.sub
+    before = await _own(call, params.before) if params.before else None
+    found = await call.app[STORE].page(owner, params.limit + 1, before)
+    page = found[: params.limit]
+    more = page[-1]["_id"] if len(found) > params.limit else None
+    return contract.Sessions(tuple(view(record) for record in page), more)
+
+
+@handlers.on(contract.GET)
+async def get_session(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
+    """One session."""
+    return view(await _own(call, params.session))
+
+
+@handlers.on(contract.START)
+async def start(call: Call, params: SessionPath, body: contract.StartSession) -> contract.Session:
+    """Key first, then credits, then the camera: nothing is captured that could not be kept."""
+    await _own(call, params.session)
+    store, client = call.app[STORE], call.app[CLIENT]
+    record = await store.move(params.session, "starting")
+    try:
+        await client.call(processor.CREATE_KEY, params)
+        await client.call(pipeline.SET_STATE, params, pipeline.SetState("active"))
+        request = recorder.StartRecording(
+            session=params.session,
+            owner=record["owner"],
+            display=body.display,
+            cookie=body.cookie,
+            frame_rate=record["frame_rate"],
+            quality=record["quality"],
+            policy_sha256=record["policy_sha256"],
+            max_bytes=record["max_bytes"],
+        )
+        recording = await client.call(recorder.START, NOTHING, request, seconds=START_SECONDS)
+    except LucidError as error:
+        # Where a service was out of reach, the recorder may have begun: the follower finds out.
+        if not isinstance(error, Unavailable):
+            metrics.sessions_created_total.labels("failed").inc()
+            await store.move(params.session, "failed", error=error.message)
+        raise
+    started = {"started_ms": recording.started_ms, "chunks": recording.chunks}
+    return view(await store.move(params.session, "recording", **started))
+
+
+@handlers.on(contract.STOP)
+async def stop(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
+    """Ends the recording; what is on disk is still sent and anchored."""
+    check((await _own(call, params.session))["state"], "stopped")
+    await call.app[CLIENT].call(recorder.STOP, params)
+    return view(await call.app[STORE].move(params.session, "stopped"))
+
+
+@handlers.on(contract.PAUSE)
+async def pause(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
+    """Stops capturing for a while."""
+    check((await _own(call, params.session))["state"], "paused")
+    await call.app[CLIENT].call(recorder.PAUSE, params)
+    await call.app[CLIENT].call(pipeline.SET_STATE, params, pipeline.SetState("paused"))
+    return view(await call.app[STORE].move(params.session, "paused"))
+
+
+@handlers.on(contract.RESUME)
+async def resume(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
+    """Captures again."""
+    record = await _own(call, params.session)
+    if record["state"] != "paused":
+        raise Conflict(f"the session is {record['state']}, not paused", code=Code.SESSION_STATE)
+    await call.app[CLIENT].call(pipeline.SET_STATE, params, pipeline.SetState("active"))
+    await call.app[CLIENT].call(recorder.RESUME, params)
+    return view(await call.app[STORE].move(params.session, "recording"))
+
+
+@handlers.on(contract.CHUNKS)
+async def chunks(call: Call, params: contract.ChunksQuery, _: Nothing) -> contract.Chunks:
+    """A stretch of the stored chunks."""
+    await _own(call, params.session)
+    stored = await session_leaves(call.app[CLIENT], params.session)
+    page = [leaves.decode(line) for line in stored[params.offset : params.offset + params.limit]]
+    fields = contract.ChunkRow.__struct_fields__
+    rows = tuple(contract.ChunkRow(**{name: getattr(leaf, name) for name in fields}) for leaf in page)
+    return contract.Chunks(rows, len(stored))
+
+
+@handlers.on(contract.MANIFEST)
+async def manifest(call: Call, params: SessionPath, _: Nothing) -> contract.Manifest:
+    """The signed manifest."""
+    await _own(call, params.session)
+    envelope, _statement = await bundles.manifest_of(call.app[CLIENT], params.session)
+    return contract.Manifest(envelope)
+
+
+@handlers.on(contract.PROOF)
+async def proof(call: Call, params: SessionPath, _: Nothing) -> contract.Proof:
+    """How far the session is anchored."""
+    await _own(call, params.session)
+    anchors = (await call.app[CLIENT].call(anchoring.OF_SESSION, params)).anchors
+    rows = tuple(
+        contract.AnchorRow(entry=a.entry, kind=a.kind, state=a.state, index=a.index, height=a.height)
+        for a in anchors
+    )
+    done = any(row.kind == "manifest" and row.state == "final" for row in rows)
+    return contract.Proof(session=params.session, anchored=done, anchors=rows)
+
+
+@handlers.on(contract.PIPELINE)
+async def show_pipeline(call: Call, params: SessionPath, _: Nothing) -> pipeline.Pipeline:
+    """What is on its way."""
+    await _own(call, params.session)
+    return await call.app[CLIENT].call(pipeline.GET, params)
+
+
+@handlers.on(contract.BUNDLE)
+async def bundle(call: Call, params: contract.BundleQuery, _: Nothing) -> Stream:
+    """The evidence bundle."""
+    await _own(call, params.session)
+    return await bundles.export(call.app[CLIENT], params.session, with_chunks=params.chunks)
+
+
+@handlers.on(contract.REPLAY)
+async def replay(call: Call, params: SessionPath, _: Nothing) -> Stream:
+    """The recording, opened."""
+    await _own(call, params.session)
+    return await bundles.replay(call.app[CLIENT], params.session)
+
+
+async def create() -> web.Application:
+    """The application of session-api."""
+    found = settings.load(ApiSettings)
+    host = found.host_name or socket.gethostname()
+    signer = Signer(found.closing_key, "closer", host, Path(found.state_directory))
+    client = service_client(found, contract.SERVICE)
+
+    async def resources(app: web.Application) -> AsyncIterator[None]:
+        app[STORE] = SessionStore(app[MONGO])
+        await app[STORE].prepare()
+        app[VERIFIER] = Verifier(lambda: app[CLIENT].call(auth.JWKS, NOTHING))
+        follower = Follower(app[STORE], app[CLIENT], Closer(app[CLIENT], signer), found.recorder_lost_seconds)
+        app[TASKS].start("registration", lambda: signer.register(app[CLIENT]))
+        app[TASKS].start("follower", follower.run)
+        yield
+
+    database = mongo.context(found.mongodb_url, DATABASE, MONGO)
+    return kit.build(contract.SERVICE, handlers, resources=[database, resources], client=client)
+
+
+async def _own(call: Call, session: str) -> Document:
+    """The session, for its owner and for admins; for others it does not exist."""
+    record = await call.app[STORE].get(session)
+    if record["owner"] != call.user.sub and call.user.access < Access.ADMIN:
+        raise NotFound(f"there is no session {session}")
+    return record

@@ -1,0 +1,84 @@
+"""Sessions: `lucid_sessions.sessions`. States change only along the machine's transitions, atomically."""
+
+from typing import Any
+
+from pymongo import DESCENDING, ReturnDocument
+
+from lucid.contracts.session_api import Session
+from lucid.kit.errors import Code, Conflict, NotFound
+from lucid.kit.mongo import Database, Document
+from lucid.sessions.states import SESSION, TransitionError
+
+ACTIVE = ("starting", "recording", "paused", "stopped", "processing")
+"""States in which somebody has to look after the session."""
+
+
+class SessionStore:
+    """All sessions of the deployment."""
+
+    def __init__(self, database: Database) -> None:
+        self._sessions = database["sessions"]
+
+    async def prepare(self) -> None:
+        """Makes the indexes that lists and the follower use."""
+        await self._sessions.create_index([("owner", 1), ("created_ms", DESCENDING), ("_id", DESCENDING)])
+        await self._sessions.create_index([("state", 1)])
+
+    async def insert(self, session: Document) -> None:
+        """A new session."""
+        await self._sessions.insert_one(session)
+
+    async def get(self, session: str) -> Document:
+        """One session. Raises NotFound."""
+        found = await self._sessions.find_one({"_id": session})
+        if found is None:
+            raise NotFound(f"there is no session {session}")
+        return found
+
+    async def page(self, owner: str | None, limit: int, before: Document | None) -> list[Document]:
+        """Sessions newest first, of one owner or of all, after `before`."""
+        query: Document = {} if owner is None else {"owner": owner}
+        if before is not None:
+            query["$or"] = [
+                {"created_ms": {"$lt": before["created_ms"]}},
+                {"created_ms": before["created_ms"], "_id": {"$lt": before["_id"]}},
+            ]
+        cursor = self._sessions.find(query).sort([("created_ms", DESCENDING), ("_id", DESCENDING)])
+        return await cursor.limit(limit).to_list()
+
+    async def active(self) -> list[Document]:
+        """Sessions that somebody has to look after."""
+        return await self._sessions.find({"state": {"$in": list(ACTIVE)}}).to_list()
+
+    async def move(self, session: str, target: str, **changes: Any) -> Document:
+        """Moves a session to `target` if its state allows that. Raises Conflict 4007, NotFound."""
+        moved = await self._sessions.find_one_and_update(
+            {"_id": session, "state": {"$in": sorted(SESSION.sources(target))}},
+            {"$set": {"state": target, **changes}},
+            return_document=ReturnDocument.AFTER,
+        )
+        if moved is None:
+            state = (await self.get(session))["state"]
+            check(state, target)
+            raise Conflict("the session changed meanwhile; ask again", code=Code.SESSION_STATE, state=state)
+        return moved
+
+    async def update(self, session: str, **changes: Any) -> None:
+        """Changes figures; never the state."""
+        await self._sessions.update_one({"_id": session}, {"$set": changes})
+
+
+def check(state: str, target: str) -> None:
+    """Raises Conflict 4007 where a session in `state` may not become `target`."""
+    try:
+        SESSION.check(state, target)
+    except TransitionError as error:
+        raise Conflict(str(error), code=Code.SESSION_STATE, state=state) from None
+
+
+def view(record: Document) -> Session:
+    """The session as people see it."""
+    return Session(
+        id=record["_id"],
+        **{name: record[name] for name in Session.__struct_fields__ if name != "id"},
+    )

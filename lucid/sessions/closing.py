@@ -1,0 +1,102 @@
+"""Closes sessions whose recorder was lost: the closing key signs over what is stored, and says so.
+
+Chunks after the recorder's last anchor are named as unattested; nobody can claim later that they were seen.
+"""
+
+from typing import TypeVar
+
+from lucid.contracts import session_anchoring as anchoring
+from lucid.contracts import session_storage as storage
+from lucid.contracts.types import SessionPath
+from lucid.evidence import dsse, merkle, statements
+from lucid.evidence import leaf as leaves
+from lucid.evidence.leaf import Leaf
+from lucid.evidence.manifest import InterimAnchor, Manifest, RecordedTrack
+from lucid.evidence.registration import Registration
+from lucid.evidence.statements import Statement
+from lucid.kit.client import ServiceClient
+from lucid.kit.errors import Conflict
+from lucid.kit.logs import log
+from lucid.kit.mongo import Document
+from lucid.sessions.recording_state import CODEC
+from lucid.sessions.signer import Signer, submit
+
+S = TypeVar("S", bound=Statement)
+
+
+class Closer:
+    """Signs manifests in the place of lost recorders."""
+
+    def __init__(self, client: ServiceClient, signer: Signer) -> None:
+        self._client = client
+        self._signer = signer
+
+    async def close(self, session: Document) -> bool:
+        """Hands over a closing manifest; False when the session was never opened in the log.
+
+        Once handed over, the manifest is waited for like a recorder's. Doing it twice signs the same chunks
+        again; the first manifest in the log is the one that counts.
+        """
+        await self._signer.check()
+        identity = SessionPath(session["_id"])
+        known = (await self._client.call(anchoring.OF_SESSION, identity)).anchors
+        if any(a.kind == "manifest" and a.state != "refused" for a in known):
+            return True
+        anchors = [_statement(a.envelope, InterimAnchor) for a in known if a.kind == "anchor"]
+        stored = without_hole(await session_leaves(self._client, session["_id"]))
+        if not anchors or not stored:
+            return False
+        decoded = [leaves.decode(encoded) for encoded in stored]
+        hosts = {
+            r.key_id: r.host
+            for r in (_statement(a.envelope, Registration) for a in known if a.kind == "registration")
+        }
+        last = max(anchors, key=lambda anchor: anchor.count)
+        manifest = Manifest(
+            session=session["_id"],
+            owner=session["owner"],
+            host=hosts[last.recorder],
+            policy_sha256=session["policy_sha256"],
+            tracks=_tracks(decoded),
+            start_ms=decoded[0].start_ms,
+            end_ms=max(leaf.end_ms for leaf in decoded),
+            count=len(decoded),
+            root=merkle.root([merkle.leaf_hash(encoded) for encoded in stored]).hex(),
+            end_reason="recorder_lost",
+            gaps=(),
+            attested_count=last.count,
+            recorder=last.recorder,
+        )
+        try:
+            await submit(self._client, self._signer.sign(manifest))
+        except Conflict as error:
+            log.info("session was closed meanwhile", session_id=session["_id"], error=error.message)
+        return True
+
+
+async def session_leaves(client: ServiceClient, session: str) -> list[bytes]:
+    """The leaves that are stored, in tree order."""
+    text = b"".join([piece async for piece in client.stream(storage.LEAVES, SessionPath(session))])
+    return text.splitlines()
+
+
+def without_hole(stored: list[bytes]) -> list[bytes]:
+    """The leaves up to the first chunk that never arrived: what came after it cannot be placed."""
+    following: dict[int, int] = {}
+    for position, encoded in enumerate(stored):
+        leaf = leaves.decode(encoded)
+        if leaf.index != following.get(leaf.track, 0):
+            return stored[:position]
+        following[leaf.track] = leaf.index + 1
+    return stored
+
+
+def _statement(envelope: str, kind: type[S]) -> S:
+    return statements.read(dsse.parse(envelope.encode()), kind)
+
+
+def _tracks(decoded: list[Leaf]) -> tuple[RecordedTrack, ...]:
+    numbers = sorted({leaf.track for leaf in decoded})
+    return tuple(
+        RecordedTrack(track=n, codec=CODEC, count=sum(leaf.track == n for leaf in decoded)) for n in numbers
+    )

@@ -1,0 +1,302 @@
+"""Sees every chunk of a recording through: sent, stored, anchored, read back, and only then forgotten."""
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from lucid.contracts import chunk_processor as processor
+from lucid.contracts import session_anchoring as anchoring
+from lucid.contracts import session_pipeline as pipeline
+from lucid.contracts.types import ChunkPath, SessionPath
+from lucid.evidence import leaf as leaves
+from lucid.evidence import merkle
+from lucid.evidence.errors import FormatError
+from lucid.evidence.leaf import Leaf
+from lucid.evidence.manifest import InterimAnchor, Manifest, RecordedTrack
+from lucid.kit.client import ServiceClient
+from lucid.kit.errors import Conflict, LucidError, Unavailable
+from lucid.kit.logs import log
+from lucid.sessions import metrics
+from lucid.sessions import recording_state as rules
+from lucid.sessions.recorder_claims import Claim
+from lucid.sessions.recording import Recording, now_ms
+from lucid.sessions.recording_errors import SpoolDamagedError
+from lucid.sessions.recording_state import Signed, State
+from lucid.sessions.signer import Signer, entry_name, submit
+from lucid.sessions.states import CHUNK
+
+POLL_SECONDS = 1.0
+SEND_SECONDS = 60.0
+LONGEST_PAUSE = 5.0
+
+
+class DeliveryError(Exception):
+    """The recording cannot be brought to its end: what came back contradicts what was sent."""
+
+
+@dataclass(frozen=True)
+class Peers:
+    """What a delivery works with."""
+
+    client: ServiceClient
+    signer: Signer
+    anchor_seconds: float
+    """Time between interim anchors while the session runs."""
+
+
+class Delivery:
+    """The way of one recording's chunks. Everything it needs to go on after a crash is in the spool."""
+
+    def __init__(self, recording: Recording, peers: Peers) -> None:
+        self._recording = recording
+        self._peers = peers
+        self._tree = merkle.Tree()
+        self._leaves: list[Leaf] = []
+        self._receipts: dict[int, bytes] = {}
+        """Leaves that came back before the one in front of them."""
+        self._states: dict[int, str] = {}
+        self._failed = 0
+        self._sealed_bytes = 0
+        for encoded in recording.spool.leaves():
+            self._take(encoded)
+        recording.raw_bytes += sum(leaf.plain_size for leaf in self._leaves[: self._first_held()])
+
+    @property
+    def stored(self) -> int:
+        """Chunks whose receipts are in, in tree order without a hole."""
+        return len(self._leaves)
+
+    async def run(self) -> None:
+        """Delivers until the manifest is final. Raises only what a repetition may mend."""
+        pause = POLL_SECONDS
+        while self._recording.state.phase not in {"finished", "failed"}:
+            self._recording.changed.clear()
+            try:
+                await self._send()
+                await self._sign_due()
+                await self._read_back()
+                pause = POLL_SECONDS
+            except Unavailable as error:
+                log.info("delivery waits", session_id=self._recording.session, error=error.message)
+                pause = min(pause * 2, LONGEST_PAUSE)
+            except (DeliveryError, Conflict, SpoolDamagedError) as error:
+                await self._fail(str(error))
+            self._measure()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._recording.changed.wait()
+        with contextlib.suppress(LucidError):
+            await self._report([])
+
+    async def _send(self) -> None:
+        """Sends what is on disk, as far as there are credits for it."""
+        while waiting := self._waiting():
+            names = tuple(pipeline.ChunkName(int(c.track), c.index) for c in waiting[:64])
+            answer = await self._peers.client.call(
+                pipeline.CREDITS, SessionPath(self._recording.session), pipeline.AskCredits(names)
+            )
+            granted = set(answer.granted)
+            chosen = [c for c, name in zip(waiting, names, strict=False) if name in granted]
+            if not chosen:
+                await asyncio.sleep(answer.retry_ms / 1000)
+                continue
+            results = await asyncio.gather(*(self._upload(c) for c in chosen), return_exceptions=True)
+            await self._keep_leaves()
+            await self._report([name for name in names if name in granted])
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+
+    def _waiting(self) -> list[Claim]:
+        return [
+            claim
+            for claim in self._recording.spool.pending()
+            if claim.seq >= len(self._leaves) and claim.seq not in self._receipts
+        ]
+
+    async def _upload(self, claim: Claim) -> None:
+        self._move(claim.seq, "processing")
+        raw = await asyncio.to_thread(self._recording.spool.read, claim.seq)
+        header = processor.Claim(
+            sequence=claim.seq,
+            start_ms=claim.start_ms,
+            end_ms=claim.end_ms,
+            raw_nonce=claim.raw_nonce,
+            raw_commitment=claim.raw_commitment,
+        )
+        try:
+            receipt = await self._peers.client.call(
+                processor.PROCESS,
+                ChunkPath(self._recording.session, int(claim.track), claim.index),
+                data=raw,
+                headers={processor.CLAIM_HEADER: msgspec.json.encode(header).decode()},
+                seconds=SEND_SECONDS,
+            )
+        except LucidError as error:
+            self._failed += 1
+            self._move(claim.seq, "recorded")
+            metrics.pipeline_errors_total.labels("send", error.code.name.lower()).inc()
+            raise
+        encoded = receipt.leaf.encode()
+        _check_receipt(claim, encoded)
+        self._move(claim.seq, "sealed")
+        self._receipts[claim.seq] = encoded
+
+    async def _keep_leaves(self) -> None:
+        """Writes down the receipts that follow on without a hole: from then on the chunk counts as stored."""
+        while (encoded := self._receipts.pop(len(self._leaves), None)) is not None:
+            position = len(self._leaves)
+            await asyncio.to_thread(self._recording.spool.append_leaf, position, encoded)
+            self._move(position, "stored")
+            self._take(encoded)
+
+    def _take(self, encoded: bytes) -> None:
+        self._tree.append(merkle.leaf_hash(encoded))
+        leaf = leaves.decode(encoded)
+        self._leaves.append(leaf)
+        self._sealed_bytes += leaf.sealed_size
+
+    async def _sign_due(self) -> None:
+        """Signs what is due, keeps it, and sends what session-anchoring may not have yet."""
+        state = self._recording.state
+        if not state.anchors:
+            await self._sign_anchor(0)
+        elif state.phase == "finishing" and not self._waiting() and state.manifest is None:
+            await self._sign_manifest()
+        elif state.phase in {"recording", "paused"} and self._anchor_due(state):
+            await self._sign_anchor(self.stored)
+        for signed in self._unread():
+            await submit(self._peers.client, signed.envelope.encode())
+
+    def _anchor_due(self, state: State) -> bool:
+        last = state.anchors[-1]
+        waited = now_ms() - last.signed_ms >= self._peers.anchor_seconds * 1000
+        return waited and self.stored > last.count
+
+    async def _sign_anchor(self, count: int) -> None:
+        anchor = InterimAnchor(
+            session=self._recording.session,
+            recorder=self._peers.signer.key_id,
+            count=count,
+            root=self._tree.root(count).hex(),
+            time_ms=now_ms(),
+        )
+        signed = _signed(count, self._peers.signer.sign(anchor))
+        await self._recording.change(
+            lambda state: msgspec.structs.replace(state, anchors=(*state.anchors, signed))
+        )
+
+    async def _sign_manifest(self) -> None:
+        state, request = self._recording.state, self._recording.state.request
+        if state.end_reason is None:
+            raise DeliveryError("the recording has no end reason")
+        manifest = Manifest(
+            session=request.session,
+            owner=request.owner,
+            host=self._peers.signer.host,
+            policy_sha256=request.policy_sha256,
+            tracks=(RecordedTrack(track=rules.PICTURE, codec=rules.CODEC, count=self.stored),),
+            start_ms=self._leaves[0].start_ms,
+            end_ms=self._leaves[-1].end_ms,
+            count=self.stored,
+            root=self._tree.root().hex(),
+            end_reason=state.end_reason,
+            gaps=state.gaps,
+            attested_count=self.stored,
+            recorder=self._peers.signer.key_id,
+        )
+        signed = _signed(self.stored, self._peers.signer.sign(manifest))
+        await self._recording.change(lambda state: msgspec.structs.replace(state, manifest=signed))
+
+    async def _read_back(self) -> None:
+        """Asks where the oldest unread anchor stands; what a final one covers is forgotten here."""
+        for signed in self._unread():
+            anchor = await self._peers.client.call(anchoring.STATUS, anchoring.AnchorPath(signed.entry))
+            if anchor.state == "pending":
+                return
+            if anchor.state == "refused":
+                raise DeliveryError(f"the chain refused an anchor of {signed.count} chunks: {anchor.reason}")
+            if anchor.envelope != signed.envelope:
+                raise DeliveryError("session-anchoring gave back another anchor than was sent")
+            await self._recording.change(partial(rules.with_final, entry=signed.entry))
+            await asyncio.to_thread(self._recording.spool.forget, signed.count)
+            for seq in [seq for seq in self._states if seq < signed.count]:
+                self._move(seq, "anchored")
+                del self._states[seq]
+            await self._report([])
+        if self._recording.state.manifest and self._recording.state.manifest.final:
+            await self._recording.change(lambda state: msgspec.structs.replace(state, phase="finished"))
+
+    def _unread(self) -> list[Signed]:
+        state = self._recording.state
+        signed = [*state.anchors, *([state.manifest] if state.manifest else [])]
+        return [s for s in signed if not s.final]
+
+    async def _report(self, done: list[pipeline.ChunkName]) -> None:
+        claims = self._recording.spool.pending()
+        report = pipeline.Report(
+            done=tuple(done),
+            recorded=self._recording.spool.next_seq,
+            stored=self.stored,
+            anchored=rules.anchored_count(self._recording.state),
+            failed=self._failed,
+            raw_bytes=self._recording.raw_bytes,
+            sealed_bytes=self._sealed_bytes,
+            spooled_bytes=sum(claim.plain_size for claim in claims),
+        )
+        await self._peers.client.call(pipeline.REPORT, SessionPath(self._recording.session), report)
+
+    async def _fail(self, why: str) -> None:
+        """Ends a recording that cannot be finished. Its chunks stay in the spool for a person to see."""
+        log.error("delivery failed", session_id=self._recording.session, error=why)
+        await self._recording.stop()
+        await self._recording.change(lambda state: msgspec.structs.replace(state, phase="failed", error=why))
+
+    def _first_held(self) -> int:
+        held = [claim.seq for claim in self._recording.spool.pending()]
+        return min(held, default=len(self._leaves))
+
+    def _move(self, seq: int, target: str) -> None:
+        CHUNK.check(self._states.get(seq, CHUNK.first), target)
+        self._states[seq] = target
+
+    def _measure(self) -> None:
+        held = self._recording.spool.pending()
+        age = time.time() - held[0].end_ms / 1000 if held else 0.0
+        metrics.unanchored_seconds.set(max(0.0, age))
+
+
+def _signed(count: int, envelope: bytes) -> Signed:
+    return Signed(count, entry_name(envelope), envelope.decode(), now_ms())
+
+
+def _check_receipt(claim: Claim, encoded: bytes) -> None:
+    """The leaf must say what the recorder saw, or the recorder must not sign it."""
+    try:
+        leaf = leaves.decode(encoded)
+    except FormatError as error:
+        raise DeliveryError(f"the receipt of chunk {claim.seq} holds no leaf: {error}") from None
+    said = (
+        leaf.session,
+        leaf.track,
+        leaf.index,
+        leaf.start_ms,
+        leaf.end_ms,
+        leaf.plain_size,
+        leaf.raw_commitment,
+    )
+    seen = (
+        claim.session,
+        int(claim.track),
+        claim.index,
+        claim.start_ms,
+        claim.end_ms,
+        claim.plain_size,
+        claim.raw_commitment,
+    )
+    if said != seen:
+        raise DeliveryError(f"the leaf of chunk {claim.seq} is not what the recorder sent")

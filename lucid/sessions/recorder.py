@@ -1,0 +1,239 @@
+"""session-recorder: captures displays into its spool and sees every chunk through to its anchor."""
+
+import asyncio
+import contextlib
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+
+from lucid.contracts import session_recorder as contract
+from lucid.contracts.types import SessionPath
+from lucid.kit import app as kit
+from lucid.kit import settings
+from lucid.kit.app import Call, Handlers
+from lucid.kit.client import CLIENT
+from lucid.kit.errors import Code, Conflict, Invalid, NotFound, StorageFull
+from lucid.kit.health import CHECKS
+from lucid.kit.launch import service_client
+from lucid.kit.logs import log
+from lucid.kit.routes import Nothing
+from lucid.kit.tasks import TASKS, Tasks
+from lucid.sessions import metrics
+from lucid.sessions.delivery import Delivery, Peers
+from lucid.sessions.recorder_session_spool import SessionSpool
+from lucid.sessions.recording import Recording, now_ms, view
+from lucid.sessions.recording_errors import SpoolError, SpoolFullError
+from lucid.sessions.recording_state import State
+from lucid.sessions.signer import Signer
+from lucid.sessions.spool import Spool
+
+START_SECONDS = 20.0
+"""How long the first fragment of a recording may take to become durable."""
+KEPT_SECONDS = 300.0
+"""How long a finished recording can still be asked about."""
+
+
+class RecorderSettings(settings.Common, frozen=True, kw_only=True):
+    """The recorder's key, its spool and how often it anchors."""
+
+    recorder_key: settings.Secret
+    host_name: Annotated[str, msgspec.Meta(description="this host's name; empty: ask the system")] = ""
+    spool_quota_gb: Annotated[
+        float,
+        msgspec.Meta(gt=0, description="size of the spool, all sessions together", extra={"unit": "GB"}),
+    ] = 50.0
+    anchor_interval_seconds: Annotated[
+        float, msgspec.Meta(gt=0, le=600, description="time between interim anchors of a running session")
+    ] = 60.0
+
+
+class Recorder:
+    """All recordings of this host."""
+
+    def __init__(self, spool: Spool, peers: Peers, tasks: Tasks, workdir: Path) -> None:
+        self._spool = spool
+        self._peers = peers
+        self._tasks = tasks
+        self._workdir = workdir
+        self._recordings: dict[str, tuple[Recording, Delivery | None]] = {}
+
+    async def recover(self) -> None:
+        """Goes on with every recording that an earlier life of this service left behind."""
+        for session in self._spool.sessions():
+            spool = await asyncio.to_thread(self._spool.open, session)
+            saved = spool.load_state()
+            state = msgspec.json.decode(saved, type=State) if saved else None
+            if state is None or state.phase == "finished":
+                await self._discard(spool)
+                continue
+            log.info("recording found in the spool", session_id=session, phase=state.phase)
+            recording = self._adopt(state, spool)
+            if state.phase == "recording":
+                await recording.interrupted("recorder_restarted")
+                self._start_capture(recording)
+            if spool.next_seq:
+                self._start_delivery(recording)
+
+    async def start(self, request: contract.StartRecording) -> contract.Recording:
+        """Begins a recording; returns when its first fragment is durable."""
+        if request.session in self._recordings:
+            raise Conflict(f"session {request.session} is being recorded already", code=Code.EXISTS)
+        await self._peers.signer.check()
+        try:
+            spool = await asyncio.to_thread(self._spool.create, request.session)
+            state = State(request=request, phase="recording", started_ms=now_ms())
+            recording = self._adopt(state, spool)
+            await recording.change(lambda _: msgspec.structs.replace(state))
+        except SpoolFullError as error:
+            raise StorageFull(str(error)) from None
+        except SpoolError as error:
+            raise Conflict(str(error), code=Code.EXISTS) from None
+        self._start_capture(recording)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(START_SECONDS):
+                await recording.begun.wait()
+        if not spool.next_seq:
+            await self._abandon(recording)
+            why = recording.state.error or f"no picture within {START_SECONDS:g} s"
+            raise Invalid(f"display {request.display} cannot be recorded: {why}")
+        self._start_delivery(recording)
+        return self.view(request.session)
+
+    def find(self, session: str) -> Recording:
+        """The recording of a session. Raises NotFound."""
+        if session not in self._recordings:
+            raise NotFound(f"session {session} is not being recorded here")
+        return self._recordings[session][0]
+
+    def view(self, session: str) -> contract.Recording:
+        """The recording as its callers see it. Raises NotFound."""
+        recording = self.find(session)
+        delivery = self._recordings[session][1]
+        return view(recording, stored=delivery.stored if delivery else 0)
+
+    async def resume(self, recording: Recording) -> None:
+        """Captures again after a pause."""
+        await self._tasks.ended(f"capture:{recording.session}")
+        await recording.resume()
+        self._start_capture(recording)
+
+    def _adopt(self, state: State, spool: SessionSpool) -> Recording:
+        workdir = self._workdir / spool.session
+        workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        recording = Recording(state, spool, workdir)
+        self._recordings[spool.session] = (recording, None)
+        metrics.sessions_active.set(len(self._recordings))
+        return recording
+
+    def _start_capture(self, recording: Recording) -> None:
+        self._tasks.start(f"capture:{recording.session}", recording.capture)
+
+    def _start_delivery(self, recording: Recording) -> None:
+        delivery = Delivery(recording, self._peers)
+        self._recordings[recording.session] = (recording, delivery)
+
+        async def deliver() -> None:
+            await delivery.run()
+            if recording.state.phase == "finished":
+                await asyncio.sleep(KEPT_SECONDS)
+                await self._discard(recording.spool)
+
+        self._tasks.start(f"delivery:{recording.session}", deliver)
+
+    async def _abandon(self, recording: Recording) -> None:
+        """Forgets a recording that never had a picture."""
+        await recording.stop()
+        await self._tasks.ended(f"capture:{recording.session}")
+        await self._discard(recording.spool)
+
+    async def _discard(self, spool: SessionSpool) -> None:
+        spool.close()
+        self._recordings.pop(spool.session, None)
+        metrics.sessions_active.set(len(self._recordings))
+        await asyncio.to_thread(self._spool.discard, spool.session)
+        await asyncio.to_thread(shutil.rmtree, self._workdir / spool.session, ignore_errors=True)
+
+
+RECORDER = web.AppKey("recorder", Recorder)
+
+handlers = Handlers()
+
+
+@handlers.on(contract.START)
+async def start(call: Call, _: Nothing, body: contract.StartRecording) -> contract.Recording:
+    """Starts recording a display."""
+    return await call.app[RECORDER].start(body)
+
+
+@handlers.on(contract.GET)
+async def get(call: Call, params: SessionPath, _: Nothing) -> contract.Recording:
+    """A recording."""
+    return call.app[RECORDER].view(params.session)
+
+
+@handlers.on(contract.PAUSE)
+async def pause(call: Call, params: SessionPath, _: Nothing) -> contract.Recording:
+    """Stops capturing for a while. A recording that is paused already is no error."""
+    recording = _in_phase(call, params.session, "recording", "paused")
+    if recording.state.phase == "recording":
+        await recording.pause()
+    return call.app[RECORDER].view(params.session)
+
+
+@handlers.on(contract.RESUME)
+async def resume(call: Call, params: SessionPath, _: Nothing) -> contract.Recording:
+    """Captures again. A recording that is not paused is no error while it runs."""
+    recording = _in_phase(call, params.session, "recording", "paused")
+    if recording.state.phase == "paused":
+        await call.app[RECORDER].resume(recording)
+    return call.app[RECORDER].view(params.session)
+
+
+@handlers.on(contract.STOP)
+async def stop(call: Call, params: SessionPath, _: Nothing) -> contract.Recording:
+    """Ends the recording; one that has ended already is no error."""
+    recording = call.app[RECORDER].find(params.session)
+    if recording.state.phase in {"recording", "paused"}:
+        await recording.stop()
+    return call.app[RECORDER].view(params.session)
+
+
+async def create() -> web.Application:
+    """The application of session-recorder."""
+    found = settings.load(RecorderSettings)
+    directory = Path(found.state_directory)
+    host = found.host_name or socket.gethostname()
+    signer = Signer(found.recorder_key, "recorder", host, directory)
+
+    async def resources(app: web.Application) -> AsyncIterator[None]:
+        quota = int(found.spool_quota_gb * 1e9)
+        with await asyncio.to_thread(Spool, directory / "spool", quota) as spool:
+            peers = Peers(app[CLIENT], signer, found.anchor_interval_seconds)
+            recorder = Recorder(spool, peers, app[TASKS], directory / "work")
+            app[RECORDER] = recorder
+            app[CHECKS].add("registration", signer.check)
+            app[TASKS].start("registration", lambda: signer.register(app[CLIENT]))
+            await recorder.recover()
+            yield
+            await app[TASKS].close()
+
+    return kit.build(
+        contract.SERVICE,
+        handlers,
+        resources=[resources],
+        client=service_client(found, contract.SERVICE),
+    )
+
+
+def _in_phase(call: Call, session: str, *phases: str) -> Recording:
+    recording = call.app[RECORDER].find(session)
+    if recording.state.phase not in phases:
+        raise Conflict(
+            f"the recording is {recording.state.phase}", code=Code.SESSION_STATE, state=recording.state.phase
+        )
+    return recording

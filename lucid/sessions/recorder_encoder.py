@@ -1,0 +1,115 @@
+"""What the encoder is told: the capture's settings and the ffmpeg command line made of them."""
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from lucid.sessions.recorder_display import ScreenSize
+from lucid.sessions.recording_errors import CaptureSettingError, DisplayError
+
+SMALLEST_SCREEN = ScreenSize(320, 240)
+LARGEST_SCREEN = ScreenSize(7680, 4320)
+
+FIRST_KEY_FRAME_AFTER = 0.5  # seconds: soon something of the recording is durable
+KEY_FRAME_EVERY = 5  # seconds
+
+# 20 Mbit/s with a buffer of one second bounds a fragment of five seconds to 15 MB, whatever the screen shows,
+# so that it always fits into a chunk of 16 MiB. Ordinary desktops stay far below.
+_RATE_LIMIT = "20M"
+
+
+class Quality(StrEnum):
+    """How much detail is kept. At "high", text of any size stays legible."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    ULTRA = "ultra"
+
+
+_CONSTANT_RATE_FACTOR = {Quality.LOW: 36, Quality.MEDIUM: 32, Quality.HIGH: 28, Quality.ULTRA: 20}
+
+
+class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``frame_rate`` in frames a second, 1 to 120. ``ffmpeg`` is the program: a name in PATH or a path.
+
+    ``stall_seconds`` is how long the encoder may be silent before it counts as hung; it writes at least
+    every ``KEY_FRAME_EVERY`` seconds.
+    """
+
+    frame_rate: int = 30
+    quality: Quality = Quality.HIGH
+    ffmpeg: str = "ffmpeg"
+    stall_seconds: float = 20.0
+
+    def __post_init__(self) -> None:
+        """Raises CaptureSettingError."""
+        if not 1 <= self.frame_rate <= 120:
+            raise CaptureSettingError(f"frame_rate is {self.frame_rate}: set 1 to 120 frames a second")
+        if self.quality not in _CONSTANT_RATE_FACTOR:
+            raise CaptureSettingError(f"quality is {self.quality!r}: set one of {', '.join(Quality)}")
+        if self.stall_seconds <= KEY_FRAME_EVERY:
+            raise CaptureSettingError(
+                f"stall_seconds is {self.stall_seconds:g}: set more than {KEY_FRAME_EVERY}, the time between"
+                " two key frames"
+            )
+
+
+def check_screen(size: ScreenSize) -> None:
+    """Raises DisplayError for a screen outside of 320x240 to 7680x4320."""
+    if not (
+        SMALLEST_SCREEN.width <= size.width <= LARGEST_SCREEN.width
+        and SMALLEST_SCREEN.height <= size.height <= LARGEST_SCREEN.height
+    ):
+        raise DisplayError(
+            f"the screen is {size}: from {SMALLEST_SCREEN} to {LARGEST_SCREEN} can be recorded"
+        )
+
+
+def ffmpeg_command(display: int, size: ScreenSize, settings: CaptureSettings) -> list[str]:
+    """The whole command line: grab display ``:display``, write fragmented MP4 to the standard output."""
+    grab = ["-f", "x11grab", "-framerate", str(settings.frame_rate), "-video_size", str(size)]
+    return [
+        settings.ffmpeg,
+        *("-nostdin", "-hide_banner", "-nostats", "-loglevel", "warning"),
+        *(*grab, "-i", f":{display}"),
+        *encoding_arguments(settings.quality),
+    ]
+
+
+def encoding_arguments(quality: Quality) -> list[str]:
+    """ffmpeg's arguments from the input's frames to the fragmented MP4 on its standard output.
+
+    Motion search with a wide diamond (``me=umh``) keeps scrolling text small at no cost in CPU. ffmpeg's
+    own key frames are switched off: only the forced ones remain, and each begins a fragment.
+    """
+    key_frames = (
+        f"expr:if(isnan(prev_forced_t),1,gte(t,if(lt(prev_forced_t,{FIRST_KEY_FRAME_AFTER}),"
+        f"{FIRST_KEY_FRAME_AFTER},prev_forced_t+{KEY_FRAME_EVERY})))"
+    )
+    # The grabber stamps frames with the wall clock. When that is set back, ffmpeg would drop every frame
+    # until it has caught up; a frame that seems to lie in the past counts as one frame later instead.
+    forward_only = (
+        "setpts='if(isnan(PREV_INPTS),0,PREV_OUTPTS+if(gt(PTS,PREV_INPTS),PTS-PREV_INPTS,1/(FR*TB)))'"
+    )
+    even_sides = "pad=ceil(iw/2)*2:ceil(ih/2)*2"  # yuv420p halves both sides
+    return [
+        *("-vf", f"{forward_only},{even_sides}", "-fps_mode", "vfr"),
+        *("-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-pix_fmt", "yuv420p"),
+        *("-crf", str(_CONSTANT_RATE_FACTOR[quality]), "-maxrate", _RATE_LIMIT, "-bufsize", _RATE_LIMIT),
+        *("-x264-params", "me=umh:merange=64:keyint=infinite:scenecut=0", "-force_key_frames", key_frames),
+        *("-movflags", "+empty_moov+default_base_moof+frag_keyframe", "-flush_packets", "1"),
+        *("-f", "mp4", "pipe:1"),
+    ]
+
+
+def ffmpeg_environment(xauthority: Path | None) -> Mapping[str, str]:
+    """The encoder's whole environment. The cookie is in the file, never here or on the command line."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LC_ALL": "C",
+        "XAUTHORITY": str(xauthority) if xauthority else os.devnull,
+    }

@@ -1,0 +1,185 @@
+"""One recording: its durable state, and the capture that feeds its spool."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from lucid.contracts import session_recorder as contract
+from lucid.evidence.manifest import EndReason, GapCause
+from lucid.kit.logs import log
+from lucid.sessions import recording_state as rules
+from lucid.sessions.capture import Capture, CaptureEnd, EndCause
+from lucid.sessions.chunking import Chunk, Chunker
+from lucid.sessions.fmp4 import FragmentSplitter, InitSegment
+from lucid.sessions.recorder_encoder import CaptureSettings, Quality
+from lucid.sessions.recorder_session_spool import SessionSpool
+from lucid.sessions.recording_errors import DisplayError, RecordingError, SpoolFullError
+from lucid.sessions.recording_state import State
+
+RESTARTS = 5
+"""Captures in a row that end without a chunk before the recording gives up."""
+RESTART_SECONDS = 0.5
+
+
+class QuotaReachedError(RecordingError):
+    """The session has as many bytes as it may have."""
+
+
+def now_ms() -> int:
+    """Wall-clock milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Recording:
+    """The state and the capture of one session. `workdir` is private to the session, for its cookie."""
+
+    def __init__(self, state: State, spool: SessionSpool, workdir: Path) -> None:
+        self.state = state
+        self.spool = spool
+        self.changed = asyncio.Event()
+        """Set when there is something to deliver."""
+        self.begun = asyncio.Event()
+        """Set when a chunk of this life of the recorder is durable, or the recording has ended."""
+        self._workdir = workdir
+        self._capture: Capture | None = None
+        self._stopping = False
+        self._saving = asyncio.Lock()
+        self.raw_bytes = sum(claim.plain_size for claim in spool.pending())
+
+    @property
+    def session(self) -> str:
+        """The session's id."""
+        return self.state.request.session
+
+    async def change(self, rule: Callable[[State], State]) -> None:
+        """Replaces the state by what `rule` makes of it, durably. Raises SpoolFullError."""
+        async with self._saving:
+            state = rule(self.state)
+            if state is not self.state:
+                await asyncio.to_thread(self.spool.save_state, msgspec.json.encode(state))
+                self.state = state
+        self.changed.set()
+
+    async def capture(self) -> None:
+        """Captures until the recording is paused or over. What breaks off is begun again, the gap named."""
+        failures = 0
+        while self._live() and failures < RESTARTS:
+            before = self.spool.last_end_ms
+            try:
+                end = await self._run()
+            except (SpoolFullError, QuotaReachedError) as error:
+                return await self._end("quota", str(error))
+            except DisplayError as error:
+                return await self._end("display_lost", str(error))
+            except RecordingError as error:
+                end = CaptureEnd(EndCause.FAILED, str(error))
+            if end.cause is EndCause.DISPLAY_LOST:
+                return await self._end("display_lost", end.detail)
+            if not self._live():
+                return None
+            log.warning("capture ended", session_id=self.session, cause=end.cause.value, detail=end.detail)
+            await self.interrupted("capture_restarted")
+            failures = 0 if self.spool.last_end_ms > before else failures + 1
+            await asyncio.sleep(RESTART_SECONDS * failures)
+        if self._live():
+            await self._end("failed", f"the capture broke off {RESTARTS} times in a row without a picture")
+        return None
+
+    async def interrupted(self, cause: GapCause) -> None:
+        """Notes that a gap begins where the last durable chunk ended."""
+        await self.change(lambda state: rules.interrupted(state, self.spool.last_end_ms, cause))
+        if len(self.state.gaps) >= rules.MOST_GAPS:
+            await self._end("failed", f"the recording was interrupted {rules.MOST_GAPS} times")
+
+    async def pause(self) -> None:
+        """Stops capturing for a while."""
+        await self.change(lambda state: msgspec.structs.replace(state, phase="paused"))
+        self._stop_capture()
+
+    async def resume(self) -> None:
+        """Ready to capture again; the caller starts `capture` anew."""
+        await self.interrupted("paused")
+        await self.change(lambda state: msgspec.structs.replace(state, phase="recording"))
+
+    async def stop(self) -> None:
+        """Ends the recording. The encoder's last fragment is still taken in by `capture`."""
+        if self._capture is None:
+            await self._end("stopped", "")
+        else:
+            self._stopping = True
+            self._stop_capture()
+
+    def _live(self) -> bool:
+        return self.state.phase == "recording"
+
+    def _stop_capture(self) -> None:
+        if self._capture is not None:
+            self._capture.stop()
+
+    async def _run(self) -> CaptureEnd:
+        """One run of the encoder, from its first byte to its last."""
+        request = self.state.request
+        settings = CaptureSettings(frame_rate=request.frame_rate, quality=Quality(request.quality))
+        display = int(request.display[1:].partition(".")[0])
+        chunker = Chunker(str(rules.PICTURE), not_before_ms=self.spool.last_end_ms)
+        splitter = FragmentSplitter()
+        async with Capture(display, bytes.fromhex(request.cookie), settings, self._workdir) as capture:
+            self._capture = capture
+            if self._stopping or not self._live():
+                capture.stop()
+            try:
+                async for data in capture:
+                    for item in splitter.feed(data):
+                        if isinstance(item, InitSegment):
+                            await self._keep(chunker.begin_run(item, now_ms()))
+                        else:
+                            await self._keep(chunker.add(item))
+            finally:
+                self._capture = None
+            await self._keep(chunker.finish())
+            if self._stopping and self._live():
+                await self._end("stopped", capture.end.detail)
+            return capture.end
+
+    async def _keep(self, chunks: list[Chunk]) -> None:
+        for chunk in chunks:
+            if self.raw_bytes + chunk.size > self.state.request.max_bytes:
+                raise QuotaReachedError(f"the session may have {self.state.request.max_bytes} bytes")
+            await self.change(partial(rules.resumed, start_ms=chunk.start_ms))
+            await asyncio.to_thread(
+                self.spool.append_chunk, chunk.track, chunk.parts, chunk.start_ms, chunk.end_ms
+            )
+            self.raw_bytes += chunk.size
+            self.begun.set()
+            self.changed.set()
+
+    async def _end(self, reason: EndReason, detail: str) -> None:
+        log.info("recording ended", session_id=self.session, reason=reason, detail=detail)
+        end_ms = max(now_ms(), self.spool.last_end_ms)
+        await self.change(lambda state: rules.ended(state, reason, end_ms))
+        if reason == "failed" or not self.spool.last_end_ms:
+            await self.change(lambda state: msgspec.structs.replace(state, error=detail))
+        self.begun.set()
+
+
+def view(recording: Recording, *, stored: int) -> contract.Recording:
+    """The recording as its callers see it."""
+    state, spool = recording.state, recording.spool
+    return contract.Recording(
+        session=recording.session,
+        state=state.phase,
+        started_ms=state.started_ms,
+        ended_ms=state.ended_ms,
+        chunks=spool.next_seq,
+        stored=stored,
+        anchored=rules.anchored_count(state),
+        raw_bytes=recording.raw_bytes,
+        spooled_bytes=sum(claim.plain_size for claim in spool.pending()),
+        end_reason=state.end_reason,
+        manifest=state.manifest.entry if state.manifest else None,
+        error=state.error,
+    )

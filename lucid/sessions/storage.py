@@ -1,0 +1,215 @@
+"""session-storage: an answer to a PUT means that the chunk is on disk and on record, and will stay so."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from lucid.contracts import session_storage as contract
+from lucid.contracts.types import ChunkPath, SessionPath
+from lucid.evidence import leaf as leaves
+from lucid.evidence.errors import FormatError
+from lucid.evidence.leaf import ChunkId, Leaf
+from lucid.kit import app as kit
+from lucid.kit import mongo, settings
+from lucid.kit.app import Call, Handlers
+from lucid.kit.errors import Code, Conflict, Invalid, NotFound, StorageFull
+from lucid.kit.health import CHECKS
+from lucid.kit.logs import log
+from lucid.kit.mongo import Document
+from lucid.kit.routes import Nothing, Stream
+from lucid.kit.tasks import TASKS
+from lucid.sessions import metrics
+from lucid.sessions.chunk_files import ChunkFiles
+from lucid.sessions.storage_store import ChunkRecords
+
+DATABASE = "lucid_sessions"
+UPLOADS_AT_ONCE = 8
+"""Bounds memory: each upload holds one chunk. Others wait in their sockets."""
+ORPHAN_SECONDS = 3600.0
+"""A file without a record is left alone this long: its record may be on the way."""
+SWEEP_SECONDS = 3600.0
+
+
+class StorageSettings(settings.Common, frozen=True, kw_only=True):
+    """Where chunks are kept."""
+
+    chunk_storage_path: Annotated[
+        str, msgspec.Meta(description="directory of sealed chunks; empty: under the state directory")
+    ] = ""
+    storage_reserve_gb: Annotated[
+        float,
+        msgspec.Meta(ge=0, description="not ready, and no chunk taken, below this", extra={"unit": "GB"}),
+    ] = 10.0
+
+
+FILES = web.AppKey("files", ChunkFiles)
+RECORDS = web.AppKey("records", ChunkRecords)
+MONGO = web.AppKey("mongo", mongo.Database)
+UPLOADS = web.AppKey("uploads", asyncio.Semaphore)
+
+handlers = Handlers()
+
+
+@handlers.on(contract.STORE)
+async def store(call: Call, params: contract.StoreChunk, body: Stream) -> contract.Stored:
+    """Takes a sealed chunk: file fsync, rename, directory fsync, majority write, and only then an answer."""
+    chunk = ChunkId(params.session, params.track, params.index)
+    leaf, encoded = _leaf(call.request.headers.get(contract.LEAF_HEADER), chunk)
+    records, files = call.app[RECORDS], call.app[FILES]
+    if first := await records.find(chunk):
+        return _same(first, leaf)
+    async with call.app[UPLOADS]:
+        data = await _receive(body, leaf)
+        try:
+            await asyncio.to_thread(_check_and_write, files, chunk, leaf, data)
+        except StorageFull:
+            metrics.storage_operations_total.labels("store", "full").inc()
+            raise
+    now_ms = time.time_ns() // 1_000_000
+    if first := await records.insert(leaf, encoded, params.sequence, now_ms):
+        if _decode(first).sealed_sha256 != leaf.sealed_sha256:
+            await asyncio.to_thread(files.remove, chunk, leaf.sealed_sha256)
+        return _same(first, leaf)
+    metrics.storage_operations_total.labels("store", "ok").inc()
+    return contract.Stored(leaf=encoded.decode(), stored_ms=now_ms, duplicate=False)
+
+
+@handlers.on(contract.CHUNK)
+async def read(call: Call, params: ChunkPath, _: Nothing) -> Stream:
+    """A sealed chunk, straight from its file."""
+    leaf = _decode(await _record(call, params))
+    metrics.storage_operations_total.labels("read", "ok").inc()
+    return Stream(_in_thread(call.app[FILES].read(leaf.chunk, leaf.sealed_sha256)), length=leaf.sealed_size)
+
+
+@handlers.on(contract.LEAF)
+async def read_leaf(call: Call, params: ChunkPath, _: Nothing) -> contract.StoredLeaf:
+    """A chunk's leaf."""
+    return contract.StoredLeaf((await _record(call, params))["leaf"])
+
+
+@handlers.on(contract.LEAVES)
+async def session_leaves(call: Call, params: SessionPath, _: Nothing) -> Stream:
+    """The session's leaves, one a line."""
+
+    async def lines() -> AsyncIterator[bytes]:
+        async for line in call.app[RECORDS].leaves(params.session):
+            yield line + b"\n"
+
+    return Stream(lines(), content_type="application/x-ndjson")
+
+
+@handlers.on(contract.USAGE)
+async def usage(call: Call, _: Nothing, __: Nothing) -> contract.Usage:
+    """What is kept and how much room there is."""
+    chunks, size = await call.app[RECORDS].totals()
+    free = await asyncio.to_thread(call.app[FILES].free)
+    return contract.Usage(chunks=chunks, sealed_bytes=size, free_bytes=free)
+
+
+async def create() -> web.Application:
+    """The application of session-storage."""
+    found = settings.load(StorageSettings)
+    root = Path(found.chunk_storage_path or Path(found.state_directory) / "chunks")
+
+    async def resources(app: web.Application) -> AsyncIterator[None]:
+        files = ChunkFiles(root, int(found.storage_reserve_gb * 1e9))
+        app[FILES] = files
+        app[UPLOADS] = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        app[RECORDS] = ChunkRecords(app[MONGO])
+        await app[RECORDS].prepare()
+
+        async def room() -> None:
+            if await asyncio.to_thread(files.free) < files.reserve:
+                raise StorageFull(f"less than {found.storage_reserve_gb:g} GB are free under {root}")
+
+        app[CHECKS].add("disk", room)
+        app[TASKS].start("sweep", lambda: _sweep(app))
+        yield
+
+    database = mongo.context(found.mongodb_url, DATABASE, MONGO)
+    return kit.build(contract.SERVICE, handlers, resources=[database, resources])
+
+
+async def _sweep(app: web.Application) -> None:
+    """Keeps the usage metric, and removes files that lost a race or whose upload was cut off by a crash."""
+    while True:
+        _, size = await app[RECORDS].totals()
+        metrics.storage_used_bytes.labels("sealed").set(size)
+        for chunk, path in await asyncio.to_thread(lambda: list(app[FILES].older_than(ORPHAN_SECONDS))):
+            record = await app[RECORDS].find(chunk) if chunk else None
+            if (
+                record is None
+                or app[FILES].path(_decode(record).chunk, _decode(record).sealed_sha256) != path
+            ):
+                log.info("removing a file that no record names", path=str(path))
+                await asyncio.to_thread(path.unlink, missing_ok=True)
+        await asyncio.sleep(SWEEP_SECONDS)
+
+
+def _leaf(header: str | None, chunk: ChunkId) -> tuple[Leaf, bytes]:
+    if header is None:
+        raise Invalid(f"header {contract.LEAF_HEADER} is missing", code=Code.MISSING_FIELD)
+    encoded = header.encode()
+    try:
+        leaf = leaves.decode(encoded)
+    except FormatError as error:
+        raise Invalid(f"header {contract.LEAF_HEADER}: {error}", code=Code.FORMAT) from None
+    if leaf.chunk != chunk:
+        raise Invalid(f"header {contract.LEAF_HEADER} names another chunk than the path", code=Code.FORMAT)
+    return leaf, encoded
+
+
+async def _record(call: Call, params: ChunkPath) -> Document:
+    record = await call.app[RECORDS].find(ChunkId(params.session, params.track, params.index))
+    if record is None:
+        raise NotFound(
+            f"no chunk {params.index} of track {params.track} of session {params.session} is stored"
+        )
+    return record
+
+
+async def _receive(body: Stream, leaf: Leaf) -> bytearray:
+    data = bytearray()
+    async for piece in body.chunks:
+        data += piece
+        if len(data) > leaf.sealed_size:
+            break
+    if len(data) != leaf.sealed_size:
+        raise Invalid(f"the body has not the {leaf.sealed_size} bytes that the leaf says", code=Code.FORMAT)
+    return data
+
+
+def _check_and_write(files: ChunkFiles, chunk: ChunkId, leaf: Leaf, data: bytearray) -> None:
+    if hashlib.sha256(data).hexdigest() != leaf.sealed_sha256:
+        raise Invalid("the body is not what the leaf says (sealed_sha256 differs)", code=Code.FORMAT)
+    files.write(chunk, leaf.sealed_sha256, data)
+
+
+def _same(first: Document, leaf: Leaf) -> contract.Stored:
+    """The receipt of the chunk that came first, if this is the same recording. Raises Conflict."""
+    if _decode(first).raw_commitment != leaf.raw_commitment:
+        metrics.storage_operations_total.labels("store", "conflict").inc()
+        raise Conflict(
+            f"another chunk {leaf.index} of track {leaf.track} is stored for session {leaf.session}"
+        )
+    metrics.storage_operations_total.labels("store", "duplicate").inc()
+    return contract.Stored(leaf=first["leaf"], stored_ms=first["stored_ms"], duplicate=True)
+
+
+def _decode(record: Document) -> Leaf:
+    return leaves.decode(record["leaf"].encode())
+
+
+T = TypeVar("T")
+
+
+async def _in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while piece := await asyncio.to_thread(next, pieces, b""):
+        yield piece

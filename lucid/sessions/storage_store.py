@@ -1,0 +1,66 @@
+"""Records of stored chunks: `lucid_sessions.chunks`, one for each (session, track, index)."""
+
+from collections.abc import AsyncIterator
+
+from pymongo import ASCENDING
+from pymongo.errors import DuplicateKeyError
+
+from lucid.evidence.leaf import ChunkId, Leaf
+from lucid.kit.errors import Conflict
+from lucid.kit.mongo import Database, Document
+
+
+class ChunkRecords:
+    """First record wins; what it says never changes."""
+
+    def __init__(self, database: Database) -> None:
+        self._chunks = database["chunks"]
+
+    async def prepare(self) -> None:
+        """Makes the index that keeps a session's tree in order."""
+        await self._chunks.create_index([("session", ASCENDING), ("sequence", ASCENDING)], unique=True)
+
+    async def find(self, chunk: ChunkId) -> Document | None:
+        """The chunk's record."""
+        return await self._chunks.find_one({"_id": _key(chunk)})
+
+    async def insert(self, leaf: Leaf, encoded: bytes, sequence: int, now_ms: int) -> Document | None:
+        """Records a chunk with a majority write. Returns the record that was there first, or None.
+
+        Raises Conflict when another chunk has its place in the tree.
+        """
+        record = {
+            "_id": _key(leaf.chunk),
+            "session": leaf.session,
+            "sequence": sequence,
+            "leaf": encoded.decode(),
+            "sealed_size": leaf.sealed_size,
+            "stored_ms": now_ms,
+        }
+        try:
+            await self._chunks.insert_one(record)
+        except DuplicateKeyError:
+            first = await self.find(leaf.chunk)
+            if first is None:
+                raise Conflict(
+                    f"place {sequence} in the tree of {leaf.session} belongs to another chunk"
+                ) from None
+            return first
+        return None
+
+    async def leaves(self, session: str) -> AsyncIterator[bytes]:
+        """The session's leaves in tree order."""
+        cursor = self._chunks.find({"session": session}, {"leaf": 1}).sort("sequence", ASCENDING)
+        async for record in cursor:
+            yield record["leaf"].encode()
+
+    async def totals(self) -> tuple[int, int]:
+        """Number of chunks and the bytes of their files."""
+        group = {"_id": None, "chunks": {"$sum": 1}, "bytes": {"$sum": "$sealed_size"}}
+        async for row in await self._chunks.aggregate([{"$group": group}]):
+            return row["chunks"], row["bytes"]
+        return 0, 0
+
+
+def _key(chunk: ChunkId) -> str:
+    return f"{chunk.session}/{chunk.track}/{chunk.index}"

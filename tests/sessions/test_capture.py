@@ -1,0 +1,329 @@
+"""The capture against real X servers and the real encoder, in ways it can end."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from lucid.sessions.capture import Capture, EndCause
+from lucid.sessions.chunking import Chunk, Chunker
+from lucid.sessions.fmp4 import FragmentSplitter, InitSegment
+from lucid.sessions.recorder_display import SOCKETS, ScreenSize
+from lucid.sessions.recorder_encoder import CaptureSettings, Quality
+from lucid.sessions.recording_errors import (
+    CaptureStartError,
+    DisplayError,
+    RecordingError,
+)
+from lucid.sessions.xauthority import write_cookie
+
+SETTINGS = CaptureSettings(frame_rate=10, quality=Quality.LOW)
+
+
+@dataclass
+class Screen:
+    """A running Xvfb that admits nobody without its cookie."""
+
+    server: subprocess.Popen[bytes]
+    number: int
+    xauthority: Path
+    cookie: bytes = field(repr=False)
+
+    def run(self, *command: str) -> None:
+        subprocess.run(command, env=self.environment(), check=True, timeout=20)
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "DISPLAY": f":{self.number}", "XAUTHORITY": str(self.xauthority)}
+
+
+@pytest.fixture
+def start_screen(tmp_path: Path) -> Iterator[Callable[[str], Screen]]:
+    servers: list[subprocess.Popen[bytes]] = []
+
+    def start(size: str) -> Screen:
+        xauthority, cookie = tmp_path / "server-xauthority", secrets.token_bytes(16)
+        write_cookie(xauthority, 0, cookie)  # the server takes any entry's cookie
+        reading, writing = os.pipe()
+        options = ["-screen", "0", f"{size}x24", "-nolisten", "tcp", "-noreset", "-auth", str(xauthority)]
+        with os.fdopen(reading) as numbers:
+            server = subprocess.Popen(
+                ["Xvfb", "-displayfd", str(writing), *options], pass_fds=[writing], stderr=subprocess.DEVNULL
+            )
+            servers.append(server)
+            os.close(writing)
+            number = int(numbers.readline())
+        write_cookie(xauthority, number, cookie)
+        return Screen(server, number, xauthority, cookie)
+
+    yield start
+    for server in servers:
+        server.terminate()
+        server.wait(timeout=10)
+
+
+@pytest.fixture
+def screen(start_screen: Callable[[str], Screen]) -> Screen:
+    return start_screen("640x480")
+
+
+@pytest.fixture
+def workdir(tmp_path: Path) -> Path:
+    directory = tmp_path / "work"
+    directory.mkdir(mode=0o700)
+    return directory
+
+
+def capture_of(screen: Screen, workdir: Path, settings: CaptureSettings = SETTINGS) -> Capture:
+    return Capture(screen.number, screen.cookie, settings, workdir)
+
+
+async def end_after(capture: Capture, act: Callable[[], object]) -> tuple[EndCause, str]:
+    """Act when the first fragment is there, read to the end, and return the cause and detail."""
+    splitter = FragmentSplitter()
+    acted = False
+    async with asyncio.timeout(30):
+        async for data in capture:
+            if not acted and any(not isinstance(segment, InitSegment) for segment in splitter.feed(data)):
+                acted = True
+                await asyncio.to_thread(act)
+    return capture.end.cause, capture.end.detail
+
+
+def probe(video: bytes, *show: str) -> list[str]:
+    """What ffprobe says of a video, and that it finds no fault with it."""
+    command = ["ffprobe", "-v", "error", *show, "-of", "csv=p=0", "-"]
+    run = subprocess.run(command, input=video, capture_output=True, check=True, timeout=30)
+    assert run.stderr == b""
+    return run.stdout.decode().split()
+
+
+@contextlib.contextmanager
+def clock_on(screen: Screen) -> Iterator[None]:
+    """Moving content."""
+    command = ["xclock", "-digital", "-update", "1"]
+    with subprocess.Popen(command, env=screen.environment(), stderr=subprocess.DEVNULL) as clock:
+        yield
+        clock.kill()
+
+
+def check_video(chunks: list[Chunk]) -> None:
+    """The chunks make one playable recording, its key frames as asked for; each can be decoded alone."""
+    video = b"".join(part for chunk in chunks for part in chunk.parts)
+    stream = probe(video, "-show_entries", "stream=codec_name,width,height,pix_fmt")
+    assert stream == ["h264,642,482,yuv420p"]
+    packets = probe(video, "-show_entries", "packet=pts_time,flags")
+    key_frames = [float(packet.split(",")[0]) for packet in packets if ",K" in packet]
+    assert key_frames == [
+        0,
+        pytest.approx(0.5, abs=0.3),
+        pytest.approx(key_frames[1] + 5, abs=0.3),
+    ]
+    init = chunks[0].parts[0]
+    for chunk in chunks:
+        alone = init + b"".join(part for part in chunk.parts if part is not init)
+        (frames,) = probe(alone, "-count_frames", "-show_entries", "stream=nb_read_frames")
+        assert int(frames) > 2
+
+
+def check_cookie_is_in_a_private_file_only(screen: Screen, workdir: Path, pid: int) -> None:
+    (file,) = workdir.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert screen.cookie in file.read_bytes()
+    for name in ("cmdline", "environ"):
+        content = Path(f"/proc/{pid}/{name}").read_bytes()
+        assert content
+        assert screen.cookie.hex().encode() not in content
+
+
+def names(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended (a zombie has)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+class TestRecording:
+    async def test_of_an_odd_sized_moving_desktop_makes_playable_chunks_on_key_frames(
+        self, start_screen: Callable[[str], Screen], workdir: Path
+    ) -> None:
+        screen = start_screen("641x481")
+        splitter, chunker, chunks = FragmentSplitter(), Chunker("screen"), list[Chunk]()
+        with clock_on(screen):
+            async with capture_of(screen, workdir) as capture:
+                asyncio.get_running_loop().call_later(7, capture.stop)
+                async for data in capture:
+                    for segment in splitter.feed(data):
+                        if isinstance(segment, InitSegment):
+                            chunks += chunker.begin_run(segment, time.time_ns() // 1_000_000)
+                        else:
+                            chunks += chunker.add(segment)
+        chunks += chunker.finish()
+
+        assert capture.size == ScreenSize(641, 481)
+        assert capture.end.cause is EndCause.STOPPED
+        assert splitter.unfinished == 0
+        assert [chunk.starts_run for chunk in chunks] == [True, False]
+        lengths = [chunk.end_ms - chunk.start_ms for chunk in chunks]
+        assert 500 <= lengths[0] <= 900
+        assert 5000 <= lengths[1] <= 7500
+        assert abs(chunks[0].start_ms - capture.started_ms) < 5000
+        check_video(chunks)
+
+    async def test_keeps_the_cookie_in_a_private_file_only_and_only_while_it_runs(
+        self, screen: Screen, workdir: Path
+    ) -> None:
+        async with capture_of(screen, workdir) as capture:
+            check_cookie_is_in_a_private_file_only(screen, workdir, capture.pid)
+        assert names(workdir) == []
+        assert gone(capture.pid)
+
+    async def test_waits_for_a_slow_reader(self, screen: Screen, workdir: Path) -> None:
+        """Left alone with bytes unread, the encoder is killed and nothing hangs."""
+        noise = CaptureSettings(frame_rate=30, quality=Quality.ULTRA)
+        async with asyncio.timeout(20), capture_of(screen, workdir, noise) as capture:
+            async for _ in capture:
+                break
+            await asyncio.sleep(1)
+            with pytest.raises(RecordingError, match="not been read to its end"):
+                _ = capture.end
+        assert gone(capture.pid)
+
+
+class TestEnds:
+    async def test_when_the_screen_changes_its_size(self, screen: Screen, workdir: Path) -> None:
+        async with capture_of(screen, workdir) as capture:
+            resize = ("xrandr", "--output", "screen", "--off", "--fb", "400x300")
+            end = await end_after(capture, lambda: screen.run(*resize))
+        assert end == (EndCause.RESIZED, "the screen changed from 640x480 to 400x300")
+        async with capture_of(screen, workdir) as capture:
+            assert capture.size == ScreenSize(400, 300)
+
+    async def test_when_the_display_goes_away(self, screen: Screen, workdir: Path) -> None:
+        async with capture_of(screen, workdir) as capture:
+            end = await end_after(capture, screen.server.kill)
+        assert end == (EndCause.DISPLAY_LOST, f"display :{screen.number} is gone or does not answer")
+
+    @pytest.mark.parametrize("whom", ["the encoder", "the encoder and the watch"])
+    async def test_when_a_program_in_the_session_throws_it_out(
+        self, screen: Screen, workdir: Path, whom: str
+    ) -> None:
+        async with capture_of(screen, workdir) as capture:
+            cause, detail = await end_after(
+                capture, lambda: kill_clients(screen, keep_first=whom == "the encoder")
+            )
+        assert cause is EndCause.EVICTED
+        assert detail == f"display :{screen.number} lives but has cut off the recorder's connection"
+
+    async def test_when_the_encoder_is_killed(self, screen: Screen, workdir: Path) -> None:
+        async with capture_of(screen, workdir) as capture:
+            end = await end_after(capture, lambda: os.kill(capture.pid, signal.SIGKILL))
+        assert end == (EndCause.KILLED, "the encoder was ended by SIGKILL")
+
+    async def test_when_the_encoder_hangs(self, screen: Screen, workdir: Path) -> None:
+        impatient = CaptureSettings(frame_rate=10, quality=Quality.LOW, stall_seconds=5.5)
+        async with capture_of(screen, workdir, impatient) as capture:
+            end = await end_after(capture, lambda: os.kill(capture.pid, signal.SIGSTOP))
+        assert end == (EndCause.STALLED, "the encoder wrote nothing for 5.5 s")
+
+    async def test_with_the_encoders_own_words_when_it_fails(self, screen: Screen, workdir: Path) -> None:
+        failing = workdir.parent / "ffmpeg"
+        failing.write_text("#!/bin/sh\necho first >&2\necho 'no such codec' >&2\nexit 3\n")
+        failing.chmod(0o755)
+        async with capture_of(screen, workdir, CaptureSettings(ffmpeg=str(failing))) as capture:
+            assert [data async for data in capture] == []
+        assert capture.end.cause is EndCause.FAILED
+        assert capture.end.detail == "ffmpeg ended with status 3: first | no such codec"
+
+    def test_with_its_parent_when_that_is_killed(self, screen: Screen, workdir: Path) -> None:
+        command = [sys.executable, "-c", PARENT, str(screen.number), str(screen.xauthority), str(workdir)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+            assert parent.stdout is not None
+            encoder = int(parent.stdout.readline())
+            assert not gone(encoder)
+            parent.kill()
+            parent.wait(timeout=10)
+        deadline = time.monotonic() + 2
+        while not gone(encoder) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert gone(encoder)
+
+
+class TestDoesNotStart:
+    async def test_without_a_display(self, workdir: Path) -> None:
+        with pytest.raises(DisplayError, match="display :9999 cannot be reached"):
+            await Capture(9999, None, SETTINGS, workdir).__aenter__()
+
+    @pytest.mark.parametrize("cookie", [None, bytes(16)])
+    async def test_with_a_wrong_cookie(self, screen: Screen, workdir: Path, cookie: bytes | None) -> None:
+        with pytest.raises(
+            DisplayError, match=f"display :{screen.number} refuses the recorder: .*(Auth|COOKIE)"
+        ):
+            await Capture(screen.number, cookie, SETTINGS, workdir).__aenter__()
+        assert names(workdir) == []
+
+    async def test_on_a_screen_too_small(self, start_screen: Callable[[str], Screen], workdir: Path) -> None:
+        with pytest.raises(DisplayError, match="the screen is 319x240: from 320x240 to 7680x4320"):
+            await capture_of(start_screen("319x240"), workdir).__aenter__()
+
+    async def test_without_the_encoder(self, screen: Screen, workdir: Path) -> None:
+        with pytest.raises(CaptureStartError, match="ffmpeg='no-such-ffmpeg' cannot be run"):
+            await capture_of(screen, workdir, CaptureSettings(ffmpeg="no-such-ffmpeg")).__aenter__()
+        assert names(workdir) == []
+
+
+PARENT = """
+import asyncio, sys
+from pathlib import Path
+from lucid.sessions.capture import Capture
+from lucid.sessions.recorder_encoder import CaptureSettings
+from lucid.sessions.xauthority import find_cookie, parse
+
+async def main(display, cookie, workdir):
+    async with Capture(display, cookie, CaptureSettings(), workdir) as capture:
+        print(capture.pid, flush=True)
+        async for _ in capture:
+            pass
+
+display, xauthority, workdir = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+asyncio.run(main(display, find_cookie(parse(xauthority.read_bytes()), display), workdir))
+"""
+
+
+def kill_clients(screen: Screen, *, keep_first: bool) -> None:
+    """What a hostile program does: KillClient (X11 request 113) on every client's range of resource ids.
+
+    The watch is the first to connect, so it has the lowest range.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(f"{SOCKETS}/X{screen.number}")
+        name = b"MIT-MAGIC-COOKIE-1"
+        connection.sendall(
+            struct.pack("=cx4H2x", b"l", 11, 0, len(name), 16) + name + bytes(2) + screen.cookie
+        )
+        with connection.makefile("rb") as answers:
+            status, _, _, _, words = struct.unpack("=2B3H", answers.read(8))
+            assert status == 1
+            (own, mask) = struct.unpack_from("=2I", answers.read(4 * words), 4)
+            step = mask + 1
+            for client in range(2 if keep_first else 1, 64):
+                if client * step != own:
+                    connection.sendall(struct.pack("=BxHI", 113, 2, client * step))
+            connection.sendall(struct.pack("=BxH", 43, 1))  # GetInputFocus, so that all before has been done
+            while answers.read(32)[0] != 1:
+                pass
