@@ -31,6 +31,8 @@ R = TypeVar("R")
 Resource = Callable[[web.Application], AsyncIterator[None]]
 
 SERVICE = web.AppKey("service", catalog.Service)
+PEER = web.RequestKey("peer", str)
+"""Name of the calling service, from its certificate."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def _typed(
         claims = await authorise(request, route.access)
         params = requests.params(request, route)
         body = await requests.body(request, route)
-        answer = await handler(Call(request, request.app, request.get("peer"), claims), params, body)
+        answer = await handler(Call(request, request.app, request.get(PEER), claims), params, body)
         if isinstance(answer, Stream):
             return await _send(request, route, answer)
         if isinstance(answer, Nothing):
@@ -144,7 +146,7 @@ async def _send(request: web.Request, route: Route[Any, Any, Any], stream: Strea
     if stream.filename:
         response.headers["Content-Disposition"] = f'attachment; filename="{stream.filename}"'
     await response.prepare(request)
-    request["streaming"] = True
+    request[requests.STREAMING] = True
     await response.write(first)
     async for piece in pieces:
         await response.write(piece)
@@ -198,7 +200,7 @@ async def _edge(
                 endpoint=endpoint,
                 status=status,
                 milliseconds=round(seconds * 1000, 2),
-                peer=request.get("peer"),
+                peer=request.get(PEER),
             )
     if not response.prepared:
         response.headers[context.REQUEST_ID_HEADER] = request_id
@@ -211,15 +213,15 @@ def _admit(request: web.Request) -> None:
     if not service.mutual:
         return
     certificate = request.get_extra_info("peercert")
-    names = {tls.service_of(name) for name in tls.peer_names(certificate)} if certificate else set()
+    names = {name for dns in tls.peer_names(certificate) if (name := tls.service_of(dns))}
     admitted = names & catalog.load().callers_of(service.name)
     if admitted:
-        request["peer"] = next(iter(admitted))
+        request[PEER] = next(iter(admitted))
         return
     if names & set(catalog.load().observers) and request.path.startswith(("/health", "/metrics")):
-        request["peer"] = "observer"
+        request[PEER] = "observer"
         return
-    caller = ", ".join(sorted(name for name in names if name)) or "a caller without a certificate"
+    caller = ", ".join(sorted(names)) or "a caller without a certificate"
     raise Forbidden(f"{service.name} does not admit {caller}; the catalogue names who may call it")
 
 

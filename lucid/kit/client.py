@@ -152,11 +152,13 @@ class ServiceClient:
         if payload is not None and "Content-Type" not in head:
             kind = "application/octet-stream" if route.body is Stream else "application/json"
             head["Content-Type"] = kind
+        if payload is not None:
+            head["Content-Length"] = str(len(payload))
         try:
             answer = await self.session.request(
                 route.method,
                 url,
-                data=payload,
+                data=None if payload is None else _pieces(payload),
                 headers=head,
                 server_hostname=tls.internal_name(route.service),
                 timeout=aiohttp.ClientTimeout(total=left, sock_connect=CONNECT_SECONDS),
@@ -182,6 +184,13 @@ class ServiceClient:
         values = {k: v for k, v in msgspec.to_builtins(params).items() if v is not None}
         path = route.path.format(**{name: values.pop(name) for name in route.path_names})
         return (base / path.lstrip("/")).with_query({k: _text(v) for k, v in values.items()})
+
+
+async def _pieces(payload: bytes | bytearray | memoryview) -> AsyncIterator[memoryview]:
+    """The payload bit by bit, so that a large one does not hold up the event loop."""
+    view = memoryview(payload)
+    for start in range(0, len(view), READ_SIZE):
+        yield view[start : start + READ_SIZE]
 
 
 def _text(value: object) -> str:

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from aiohttp import web
+from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
+from bson.int64 import Int64
 from prometheus_client import Gauge, Histogram
 from pymongo import AsyncMongoClient, monitoring
 from pymongo.asynchronous.database import AsyncDatabase
@@ -24,6 +26,18 @@ TIMEOUT_MS = 4000
 """A hung primary is noticed within about four seconds with these three together (driver defaults: 20 s)."""
 CONNECT_TIMEOUT_MS = 2000
 HEARTBEAT_MS = 1000
+
+
+class _PlainInteger(TypeDecoder):
+    """64-bit integers come back as int: bson's own subclass of int is no JSON value for msgspec."""
+
+    bson_type = Int64
+
+    def transform_bson(self, value: int) -> int:
+        return int(value)
+
+
+CODEC_OPTIONS: CodecOptions[Document] = CodecOptions(type_registry=TypeRegistry([_PlainInteger()]))
 
 
 def connect(url: str) -> AsyncMongoClient[Document]:
@@ -52,7 +66,10 @@ def context(
     async def database(app: web.Application) -> AsyncIterator[None]:
         client = connect(url)
         app[key] = client.get_database(
-            name, read_concern=ReadConcern("majority"), write_concern=WriteConcern(w="majority", j=True)
+            name,
+            codec_options=CODEC_OPTIONS,
+            read_concern=ReadConcern("majority"),
+            write_concern=WriteConcern(w="majority", j=True),
         )
         app[CHECKS].add("mongodb", lambda: client.admin.command("ping"))
         yield

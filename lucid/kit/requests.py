@@ -13,6 +13,8 @@ from lucid.kit.errors import Code, Invalid, LucidError
 from lucid.kit.routes import NOTHING, Nothing, Route, Stream
 
 READ_SIZE = 256 * 1024
+STREAMING = web.RequestKey("streaming", bool)
+"""Set once part of a streamed answer may have been sent."""
 
 
 def params(request: web.Request, route: Route[Any, Any, Any]) -> Any:
@@ -57,7 +59,7 @@ def deadline(request: web.Request) -> float | None:
 
 def started(request: web.Request) -> bool:
     """Whether part of a streamed answer has already been sent."""
-    return bool(request.get("streaming", False))
+    return bool(request.get(STREAMING, False))
 
 
 async def _bounded(request: web.Request, route: Route[Any, Any, Any]) -> AsyncIterator[bytes]:

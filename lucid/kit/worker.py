@@ -18,7 +18,7 @@ SIGQUIT and SIGINT skip to the end of that.
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -127,12 +127,17 @@ class ServiceWorker(GunicornUVLoopWebWorker):
             heartbeat.cancel()
 
     async def _start(self) -> None:
+        seconds = self._options.startup_timeout
+        limit = asyncio.timeout(seconds)
         try:
-            async with asyncio.timeout(self._options.startup_timeout):
+            async with limit:
                 self._runner, self._servers = await self._listen()
         except TimeoutError as error:
-            limit = self._options.startup_timeout
-            raise StartError(f"the application did not start within startup_timeout ({limit:g} s)") from error
+            if not limit.expired():
+                raise
+            raise StartError(
+                f"the application did not start within startup_timeout ({seconds:g} s)"
+            ) from error
         except SystemExit as error:
             # As an exit status it would look like a worker's ordinary end, to be replaced for ever.
             raise StartError(f"the application left during its start: {error}") from error
@@ -194,7 +199,7 @@ class ServiceWorker(GunicornUVLoopWebWorker):
         except TimeoutError:
             self.log.warning("requests still run after %g s and are cancelled", self._options.request_seconds)
 
-    async def _completed(self, phase: Any) -> bool:
+    async def _completed(self, phase: Coroutine[Any, Any, None]) -> bool:
         """Run a coroutine which a signal may end; return whether it came to its own end."""
         if self._at_once or (self._stop.is_set() and not self.booted):
             phase.close()
@@ -202,7 +207,9 @@ class ServiceWorker(GunicornUVLoopWebWorker):
         self._phase = asyncio.create_task(phase)
         try:
             await self._phase
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            if not self._stop.is_set():
+                raise StartError("the application cancelled its own start") from error
             return False
         finally:
             self._phase = None
