@@ -19,7 +19,7 @@ from lucid.dev import ca, servers
 from lucid.dev.credentials import CREDENTIALS
 from lucid.kit.client import ServiceClient, variable
 from lucid.kit.routes import Route
-from lucid.kit.tls import TlsConfig, client_context, server_context
+from lucid.kit.tls import TlsConfig, client_context, internal_name, server_context
 
 P = TypeVar("P", bound=msgspec.Struct)
 B = TypeVar("B")
@@ -77,6 +77,13 @@ class Deployment:
         client = ServiceClient(self.urls(self.services), self.client_context(caller))
         self._stack.push_async_callback(client.close)
         return client
+
+    async def ready(self, name: str) -> bool:
+        """Whether the service says that it may be given traffic."""
+        client = await self.client("prometheus")
+        url = f"{self.urls([name])[name]}/health/ready"
+        async with client.session.get(url, server_hostname=internal_name(name)) as answer:
+            return answer.status == 200
 
     def client_context(self, caller: str) -> ssl.SSLContext:
         """The TLS context of a caller."""

@@ -25,6 +25,12 @@ call_seconds = Histogram(
     "lucid_call_duration_seconds", "Time of a call to another service, seconds.", ["callee", "outcome"]
 )
 
+unanchored_seconds = Gauge(
+    "lucid_unanchored_seconds",
+    "Age of the oldest evidence here that is not known to be in a final block, seconds.",
+    multiprocess_mode="max",
+)
+
 
 def render() -> bytes:
     """All metrics of this service's processes, in Prometheus' text format."""

@@ -17,6 +17,7 @@ from lucid.evidence import merkle
 from lucid.evidence.errors import FormatError
 from lucid.evidence.leaf import Leaf
 from lucid.evidence.manifest import InterimAnchor, Manifest, RecordedTrack
+from lucid.kit import metrics as kit_metrics
 from lucid.kit.client import ServiceClient
 from lucid.kit.errors import Conflict, LucidError, Unavailable
 from lucid.kit.logs import log
@@ -267,7 +268,7 @@ class Delivery:
     def _measure(self) -> None:
         held = self._recording.spool.pending()
         age = time.time() - held[0].end_ms / 1000 if held else 0.0
-        metrics.unanchored_seconds.set(max(0.0, age))
+        kit_metrics.unanchored_seconds.set(max(0.0, age))
 
 
 def _signed(count: int, envelope: bytes) -> Signed:

@@ -32,8 +32,3 @@ stage_seconds = Histogram(
 pipeline_errors_total = Counter(
     "lucid_pipeline_errors_total", "Failures of a stage.", ["stage", "error_type"]
 )
-unanchored_seconds = Gauge(
-    "lucid_unanchored_seconds",
-    "Age of the oldest recorded chunk whose anchor has not been read back, seconds.",
-    multiprocess_mode="max",
-)

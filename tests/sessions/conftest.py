@@ -1,11 +1,12 @@
 """Fixtures of the session cluster's tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.deployment import Deployment, deployment
+from tests.sessions.screens import Screen, StartScreen, screens
 
 
 @pytest.fixture
@@ -13,3 +14,16 @@ async def house(tmp_path: Path, mongodb_url: str, redis_url: str) -> AsyncIterat
     """Services on empty databases; each test starts the ones that it needs."""
     async with deployment(tmp_path, mongodb_url, redis_url) as made:
         yield made
+
+
+@pytest.fixture
+def start_screen(tmp_path: Path) -> Iterator[StartScreen]:
+    """Starts X servers."""
+    with screens(tmp_path) as starter:
+        yield starter
+
+
+@pytest.fixture
+def screen(start_screen: StartScreen) -> Screen:
+    """An X server with a small screen."""
+    return start_screen("640x480")

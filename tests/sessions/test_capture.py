@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import secrets
 import signal
 import socket
 import struct
@@ -11,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -26,55 +24,9 @@ from lucid.sessions.recording_errors import (
     DisplayError,
     RecordingError,
 )
-from lucid.sessions.xauthority import write_cookie
+from tests.sessions.screens import Screen
 
 SETTINGS = CaptureSettings(frame_rate=10, quality=Quality.LOW)
-
-
-@dataclass
-class Screen:
-    """A running Xvfb that admits nobody without its cookie."""
-
-    server: subprocess.Popen[bytes]
-    number: int
-    xauthority: Path
-    cookie: bytes = field(repr=False)
-
-    def run(self, *command: str) -> None:
-        subprocess.run(command, env=self.environment(), check=True, timeout=20)
-
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "DISPLAY": f":{self.number}", "XAUTHORITY": str(self.xauthority)}
-
-
-@pytest.fixture
-def start_screen(tmp_path: Path) -> Iterator[Callable[[str], Screen]]:
-    servers: list[subprocess.Popen[bytes]] = []
-
-    def start(size: str) -> Screen:
-        xauthority, cookie = tmp_path / "server-xauthority", secrets.token_bytes(16)
-        write_cookie(xauthority, 0, cookie)  # the server takes any entry's cookie
-        reading, writing = os.pipe()
-        options = ["-screen", "0", f"{size}x24", "-nolisten", "tcp", "-noreset", "-auth", str(xauthority)]
-        with os.fdopen(reading) as numbers:
-            server = subprocess.Popen(
-                ["Xvfb", "-displayfd", str(writing), *options], pass_fds=[writing], stderr=subprocess.DEVNULL
-            )
-            servers.append(server)
-            os.close(writing)
-            number = int(numbers.readline())
-        write_cookie(xauthority, number, cookie)
-        return Screen(server, number, xauthority, cookie)
-
-    yield start
-    for server in servers:
-        server.terminate()
-        server.wait(timeout=10)
-
-
-@pytest.fixture
-def screen(start_screen: Callable[[str], Screen]) -> Screen:
-    return start_screen("640x480")
 
 
 @pytest.fixture

@@ -1,0 +1,6 @@
+"""What the chain's services measure beyond what every service does."""
+
+from prometheus_client import Counter, Gauge
+
+height = Gauge("lucid_chain_height", "Height of the newest final block.", multiprocess_mode="max")
+blocks_total = Counter("lucid_chain_blocks_total", "Blocks settled since the start.", ["state"])
