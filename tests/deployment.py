@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,7 +16,7 @@ from aiohttp import web
 from pymongo import AsyncMongoClient
 
 from lucid import catalog
-from lucid.dev import ca, servers
+from lucid.dev import ca
 from lucid.dev.credentials import CREDENTIALS
 from lucid.kit.client import ServiceClient, variable
 from lucid.kit.routes import Route
@@ -34,7 +35,7 @@ class Deployment:
     def __init__(self, directory: Path, mongodb_url: str, redis_url: str, **settings: str) -> None:
         self.directory = directory
         self.services = catalog.load().services
-        self.ports = {name: servers.free_port() for name in self.services}
+        self.ports = dict(zip(self.services, free_ports(len(self.services)), strict=True))
         self.tls = directory / "tls"
         ca.ensure(self.tls, [*self.services, "prometheus", "stranger"], extra_addresses=["127.0.0.1"])
         self.stores = {"MONGODB_URL": mongodb_url, "REDIS_URL": redis_url}
@@ -122,6 +123,17 @@ class Deployment:
             self.tls / "ca.crt" if mutual else None,
             "mutual" if mutual else "server",
         )
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports that nobody listens on, below the range that the kernel gives to outgoing connections."""
+    found: list[int] = []
+    while len(found) < number:
+        port = 20000 + secrets.randbelow(12000)
+        with socket.socket() as probe:
+            if port not in found and probe.connect_ex(("127.0.0.1", port)):
+                found.append(port)
+    return found
 
 
 @asynccontextmanager

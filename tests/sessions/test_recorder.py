@@ -221,6 +221,6 @@ async def _is(api: ServiceClient, session: str, state: str) -> bool:
 
 def encoders(screen: Screen) -> list[int]:
     """Process ids of the encoders of this screen, among our children."""
-    listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, check=True, text=True)
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, check=True, text=True)
     rows = [line.split(None, 1) for line in listed.stdout.splitlines()]
     return [int(pid) for pid, args in rows if args.startswith("ffmpeg") and f"-i :{screen.number} " in args]
