@@ -7,6 +7,7 @@ A catalogue that contradicts itself is refused with file, line and reason; nothi
 from __future__ import annotations
 
 import graphlib
+import os
 import re
 from enum import StrEnum
 from functools import cache
@@ -24,6 +25,9 @@ Dotted = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+$")]
 Factory = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+:[a-z_]+$")]
 
 T = TypeVar("T")
+
+OFFSET_VARIABLE = "LUCID_PORT_OFFSET"
+MAX_OFFSET = 30_000
 
 
 class CatalogError(Exception):
@@ -123,9 +127,16 @@ class Catalog(msgspec.Struct, frozen=True):
 
 @cache
 def load() -> Catalog:
-    """The catalogue that belongs to this version of Lucid."""
+    """The catalogue that belongs to this version of Lucid.
+
+    LUCID_PORT_OFFSET is added to every local port, so that several stacks can share a machine.
+    """
     path = resources.files("lucid") / "catalog.yml"
-    return parse(path.read_text(encoding="utf-8"), "catalog.yml")
+    found = parse(path.read_text(encoding="utf-8"), "catalog.yml")
+    offset = os.environ.get(OFFSET_VARIABLE, "0")
+    if not offset.isdecimal() or int(offset) > MAX_OFFSET:
+        raise CatalogError(OFFSET_VARIABLE, 1, f"{offset!r} is not a number from 0 to {MAX_OFFSET}")
+    return _shifted(found, int(offset)) if int(offset) else found
 
 
 def load_file(path: Path) -> Catalog:
@@ -140,6 +151,9 @@ def parse(text: str, source: str) -> Catalog:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise CatalogError(source, line, f"not YAML: {error.problem}") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise CatalogError(source, line, f"not YAML: {error.reason}") from None
     if root is None:
         raise CatalogError(source, 1, "the file is empty")
     reader = _Reader(source)
@@ -150,17 +164,15 @@ def parse(text: str, source: str) -> Catalog:
     for key, node in top.items():
         if key not in {"stores", "observers", "services"}:
             raise CatalogError(source, reader.line(node), f"unknown section `{key}`")
-    stores = {
-        name: reader.convert(node, Store, f"store {name}")
-        for name, node in reader.mapping(top["stores"], "stores").items()
-    }
+    store_nodes = reader.mapping(top["stores"], "stores")
+    stores = {name: reader.convert(node, Store, f"store {name}") for name, node in store_nodes.items()}
     service_nodes = reader.mapping(top["services"], "services")
     services = {
         name: reader.convert(node, Service, f"service {name}", {"name": name})
         for name, node in service_nodes.items()
     }
     catalog = Catalog(services, stores, reader.convert(top["observers"], tuple[Name, ...], "observers"))
-    _check(catalog, reader, service_nodes)
+    _check(catalog, reader, service_nodes, store_nodes)
     return catalog
 
 
@@ -169,10 +181,11 @@ class _Reader:
 
     def __init__(self, source: str) -> None:
         self.source = source
+        self._keys: dict[yaml.Node, yaml.Node] = {}
 
-    @staticmethod
-    def line(node: yaml.Node) -> int:
-        return int(node.start_mark.line) + 1
+    def line(self, node: yaml.Node) -> int:
+        """Where a reader would look for `node`: at its key if it has one, else where it begins."""
+        return int(self._keys.get(node, node).start_mark.line) + 1
 
     def fail(self, node: yaml.Node, reason: str) -> CatalogError:
         return CatalogError(self.source, self.line(node), reason)
@@ -182,9 +195,12 @@ class _Reader:
             raise self.fail(node, f"{what} must be a mapping of names")
         found: dict[str, yaml.Node] = {}
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self.fail(key, f"a name in {what} is not plain text")
             if key.value in found:
                 raise self.fail(key, f"`{key.value}` is written twice in {what}")
             found[key.value] = value
+            self._keys[value] = key
         return found
 
     def plain(self, node: yaml.Node, what: str) -> Any:
@@ -192,7 +208,10 @@ class _Reader:
             return {k: self.plain(v, what) for k, v in self.mapping(node, what).items()}
         if isinstance(node, yaml.SequenceNode):
             return [self.plain(item, what) for item in node.value]
-        return yaml.safe_load(yaml.serialize(node))
+        try:
+            return yaml.SafeLoader("").construct_object(node)
+        except (yaml.YAMLError, ValueError) as error:
+            raise self.fail(node, f"{what}: `{node.value}` is not what it says it is: {error}") from None
 
     def convert(self, node: yaml.Node, kind: type[T], what: str, extra: dict[str, Any] | None = None) -> T:
         value = self.plain(node, what)
@@ -202,13 +221,15 @@ class _Reader:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
             reason, _, path = str(error).partition(" - at `")
-            at = self.find(node, path.rstrip("`"))
-            field = path.rstrip("`").lstrip("$.")
+            path = path.rstrip("`")
+            unknown = re.search(r"unknown field `(.*)`", reason)
+            at = self.find(node, f"{path}.{unknown[1]}" if unknown else path)
+            field = path.lstrip("$.")
             raise self.fail(at, f"{what}: {reason}" + (f" (in `{field}`)" if field else "")) from None
 
     def find(self, node: yaml.Node, path: str) -> yaml.Node:
         """The node that a msgspec path such as `$.listen[0].port` points to, or the nearest above it."""
-        for part in re.findall(r"\.([a-z_]+)|\[(\d+)\]", path):
+        for part in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
             key, index = part
             if key and isinstance(node, yaml.MappingNode):
                 node = next((v for k, v in node.value if k.value == key), node)
@@ -217,14 +238,27 @@ class _Reader:
         return node
 
 
-def _check(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node]) -> None:
+def _shifted(found: Catalog, offset: int) -> Catalog:
+    """The catalogue with `offset` added to every local port."""
+    replace = msgspec.structs.replace
+    stores = {n: replace(s, local_port=s.local_port + offset) for n, s in found.stores.items()}
+    services = {}
+    for name, service in found.services.items():
+        listen = tuple(replace(item, local_port=item.local_port + offset) for item in service.listen)
+        services[name] = replace(service, listen=listen)
+    return Catalog(services, stores, found.observers)
+
+
+def _check(
+    catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node], store_nodes: dict[str, yaml.Node]
+) -> None:
     """What no single entry can show: references, ports and order."""
     _check_references(catalog, reader, nodes)
-    _check_ports(catalog, reader, nodes)
+    _check_ports(catalog, reader, nodes, store_nodes)
     try:
         catalog.start_order()
     except graphlib.CycleError as error:
-        cycle = error.args[1]
+        cycle = error.args[1][::-1]  # graphlib names the callee first
         at = reader.find(nodes[cycle[0]], "$.calls")
         raise reader.fail(at, "these services call each other in a circle: " + " → ".join(cycle)) from None
 
@@ -244,20 +278,21 @@ def _check_references(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.N
                 raise reader.fail(at, f"service {service.name} uses store `{store}`, which is not declared")
 
 
-def _check_ports(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node]) -> None:
-    ports: dict[tuple[str, int], str] = {}
-    local: dict[int, str] = {s.local_port: name for name, s in catalog.stores.items()}
-    for service in catalog.services.values():
-        node = nodes[service.name]
-        for i, listen in enumerate(service.listen):
-            at = reader.find(node, f"$.listen[{i}].port")
-            if other := ports.get((service.group, listen.port)):
-                why = (
-                    f"port {listen.port} of {service.name} is taken by {other} in group {service.group.value}"
-                )
-                raise reader.fail(at, why)
-            ports[service.group, listen.port] = service.name
-            at = reader.find(node, f"$.listen[{i}].local_port")
-            if other := local.get(listen.local_port):
-                raise reader.fail(at, f"local_port {listen.local_port} of {service.name} is taken by {other}")
-            local[listen.local_port] = service.name
+def _check_ports(
+    catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node], store_nodes: dict[str, yaml.Node]
+) -> None:
+    sockets = [(name, store.group, store, store_nodes[name]) for name, store in catalog.stores.items()] + [
+        (service.name, service.group, listen, reader.find(nodes[service.name], f"$.listen[{i}]"))
+        for service in catalog.services.values()
+        for i, listen in enumerate(service.listen)
+    ]
+    ports: dict[tuple[Group, int], str] = {}
+    local: dict[int, str] = {}
+    for name, group, where, node in sockets:
+        if other := ports.get((group, where.port)):
+            at = reader.find(node, "$.port")
+            raise reader.fail(at, f"port {where.port} of {name} is taken by {other} in group {group.value}")
+        if other := local.get(where.local_port):
+            at = reader.find(node, "$.local_port")
+            raise reader.fail(at, f"local_port {where.local_port} of {name} is taken by {other}")
+        ports[group, where.port] = local[where.local_port] = name

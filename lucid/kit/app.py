@@ -5,7 +5,7 @@ request ids, deadlines, errors, logs, metrics and health are done here, once for
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -31,6 +31,8 @@ R = TypeVar("R")
 Resource = Callable[[web.Application], AsyncIterator[None]]
 
 SERVICE = web.AppKey("service", catalog.Service)
+OBSERVED = frozenset({"/metrics", *(route.path for route in health.ROUTES)})
+"""The paths that observers may read."""
 PEER = web.RequestKey("peer", str)
 """Name of the calling service, from its certificate."""
 
@@ -93,6 +95,7 @@ def build(
         app.cleanup_ctx.append(_client_context)
     app.cleanup_ctx.extend(resources)
     app.cleanup_ctx.append(tasks_context)
+    app.on_response_prepare.append(_identify)
     app.add_routes(health.ROUTES)
     app.router.add_get("/metrics", _metrics)
     for route, handler in handlers.bound:
@@ -109,6 +112,8 @@ def build(
 
 async def authorise(request: web.Request, access: Access) -> Claims | None:
     """The caller's claims where `access` asks for a person. Raises Unauthenticated or Forbidden."""
+    if access is Access.INTERNAL and request.get(PEER) is None:
+        raise Forbidden("only services may ask for this, with their certificates")
     if access <= Access.PUBLIC:
         return None
     claims = await request.app[VERIFIER].verify(request.headers.get("Authorization"))
@@ -136,7 +141,18 @@ def _typed(
 
 
 async def _send(request: web.Request, route: Route[Any, Any, Any], stream: Stream) -> web.StreamResponse:
-    """Sends a stream. The first piece is awaited before the head, so that an early failure has a status."""
+    """Sends a stream and closes it, whatever happens: it may hold a file or another service's answer."""
+    try:
+        return await _send_pieces(request, route, stream)
+    finally:
+        if isinstance(stream.chunks, AsyncGenerator):
+            await stream.chunks.aclose()
+
+
+async def _send_pieces(
+    request: web.Request, route: Route[Any, Any, Any], stream: Stream
+) -> web.StreamResponse:
+    """The first piece is awaited before the head is sent, so that an early failure has a status."""
     pieces = aiter(stream.chunks)
     first = await anext(pieces, b"")
     response = web.StreamResponse(status=route.status)
@@ -148,8 +164,13 @@ async def _send(request: web.Request, route: Route[Any, Any, Any], stream: Strea
     await response.prepare(request)
     request[requests.STREAMING] = True
     await response.write(first)
+    sent = len(first)
     async for piece in pieces:
         await response.write(piece)
+        sent += len(piece)
+    if stream.length not in {None, sent}:
+        # Without this the caller would wait for the rest, or take the next answer for it.
+        raise LucidError(f"the answer has {sent} bytes instead of the {stream.length} it announced")
     await response.write_eof()
     return response
 
@@ -163,10 +184,11 @@ async def _edge(
     request_id = context.new_request_id(request.headers.get(context.REQUEST_ID_HEADER))
     structlog.contextvars.clear_contextvars()
     context.request_id.set(request_id)
-    context.authorization.set(request.headers.get("Authorization"))
+    context.authorization.set(_ascii(request.headers.get("Authorization")))
     context.deadline.set(requests.deadline(request))
     resource = request.match_info.route.resource
-    endpoint = resource.canonical if resource else "unmatched"
+    # Neither a path nor a method that the caller made up may become a label: there is no end of them.
+    endpoint, method = (resource.canonical, request.method) if resource else ("unmatched", "-")
     metrics.connections_active.inc()
     status = 500
     try:
@@ -191,9 +213,9 @@ async def _edge(
     finally:
         seconds = time.perf_counter() - begin
         metrics.connections_active.dec()
-        metrics.requests_total.labels(request.method, endpoint, status).inc()
-        metrics.request_seconds.labels(request.method, endpoint).observe(seconds)
-        if not request.path.startswith(("/health", "/metrics")):
+        metrics.requests_total.labels(method, endpoint, status).inc()
+        metrics.request_seconds.labels(method, endpoint).observe(seconds)
+        if endpoint not in OBSERVED:
             log.info(
                 "request",
                 method=request.method,
@@ -202,9 +224,16 @@ async def _edge(
                 milliseconds=round(seconds * 1000, 2),
                 peer=request.get(PEER),
             )
-    if not response.prepared:
-        response.headers[context.REQUEST_ID_HEADER] = request_id
     return response
+
+
+async def _identify(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers[context.REQUEST_ID_HEADER] = context.request_id.get()
+
+
+def _ascii(header: str | None) -> str | None:
+    """A header that can be sent on, which one with other characters could not be."""
+    return header if header is not None and header.isascii() else None
 
 
 def _admit(request: web.Request) -> None:
@@ -218,7 +247,7 @@ def _admit(request: web.Request) -> None:
     if admitted:
         request[PEER] = next(iter(admitted))
         return
-    if names & set(catalog.load().observers) and request.path.startswith(("/health", "/metrics")):
+    if names & set(catalog.load().observers) and request.path in OBSERVED:
         request[PEER] = "observer"
         return
     caller = ", ".join(sorted(names)) or "a caller without a certificate"
@@ -229,7 +258,7 @@ def _as_lucid(error: Exception) -> LucidError:
     """Any failure as one of ours; what nobody foresaw is logged with its trace and answered 5001."""
     if isinstance(error, LucidError):
         if error.code.status >= 500:
-            log.warning("failed", code=error.code.label, error=error.message, **error.details)
+            log.warning("failed", code=error.code.label, error=error.message, details=error.details)
         return error
     failure = next((make() for kind, make in _FORESEEN if isinstance(error, kind)), None)
     if failure is None:

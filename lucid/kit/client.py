@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -18,7 +19,7 @@ from aiohttp import web
 from yarl import URL
 
 from lucid.kit import context, metrics, tls
-from lucid.kit.errors import Code, LucidError, Unavailable, from_envelope
+from lucid.kit.errors import Code, Invalid, LucidError, Unavailable, from_envelope
 from lucid.kit.routes import Nothing, Route, Stream
 
 P = TypeVar("P", bound=msgspec.Struct)
@@ -29,8 +30,9 @@ DEFAULT_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 4.0
 """Below the servers' drain time, so that no kept connection is used after its server has gone."""
-ATTEMPTS = 4
+ATTEMPTS = 6
 FIRST_PAUSE = 0.1
+"""Doubled each time: all attempts together outlast a restart of one and a half seconds, often of three."""
 MAX_ANSWER = 64 * 1024 * 1024
 READ_SIZE = 256 * 1024
 
@@ -51,6 +53,7 @@ class ServiceClient:
             ),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=READ_SIZE,
         )
 
@@ -111,21 +114,21 @@ class ServiceClient:
         for attempt in range(1, attempts + 1):
             try:
                 answer = await self._send(route, url, payload, headers or {}, until)
-            except Unavailable as error:
+            except LucidError as error:
                 pause = FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
                 if attempt == attempts or time.monotonic() + pause >= until or not _retryable(error):
-                    _measure(route.service, begin, "failed")
+                    _measure(route.service, begin, "failed" if error.code.status >= 500 else "refused")
                     raise
                 await asyncio.sleep(pause)
                 continue
+            outcome = "failed"
             try:
                 yield answer
+                outcome = "ok"
             except (aiohttp.ClientError, TimeoutError) as error:
-                _measure(route.service, begin, "failed")
                 raise broken(route.service, error) from error
-            else:
-                _measure(route.service, begin, "ok")
             finally:
+                _measure(route.service, begin, outcome)
                 answer.release()
             return
 
@@ -158,7 +161,7 @@ class ServiceClient:
             answer = await self.session.request(
                 route.method,
                 url,
-                data=None if payload is None else _pieces(payload),
+                data=payload if payload is None or len(payload) <= READ_SIZE else _Pieces(payload),
                 headers=head,
                 server_hostname=tls.internal_name(route.service),
                 timeout=aiohttp.ClientTimeout(total=left, sock_connect=CONNECT_SECONDS),
@@ -175,22 +178,40 @@ class ServiceClient:
         raise from_envelope(raw, answer.status, route.service)
 
     def url(self, route: Route[P, B, R], params: P) -> URL:
-        """Where `route` is served. Raises LucidError 5004 for a service that may not be called."""
+        """Where `route` is served.
+
+        Raises LucidError 5004 for a service that may not be called, Invalid 1003 for a parameter that cannot
+        be one segment of a path.
+        """
         base = self._urls.get(route.service)
         if base is None:
             raise LucidError(
                 f"the catalogue does not let this service call {route.service}", code=Code.CONFIGURATION
             )
         values = {k: v for k, v in msgspec.to_builtins(params).items() if v is not None}
-        path = route.path.format(**{name: values.pop(name) for name in route.path_names})
-        return (base / path.lstrip("/")).with_query({k: _text(v) for k, v in values.items()})
+        names = {name: _segment(name, _text(values.pop(name))) for name in route.path_names}
+        path = route.path.format(**names).lstrip("/")
+        return base.joinpath(path, encoded=True).with_query({k: _text(v) for k, v in values.items()})
 
 
-async def _pieces(payload: bytes | bytearray | memoryview) -> AsyncIterator[memoryview]:
-    """The payload bit by bit, so that a large one does not hold up the event loop."""
-    view = memoryview(payload)
-    for start in range(0, len(view), READ_SIZE):
-        yield view[start : start + READ_SIZE]
+class _Pieces:
+    """A payload bit by bit, so that a large one does not hold up the event loop.
+
+    Can be gone through again: aiohttp does so when it finds a kept connection closed.
+    """
+
+    def __init__(self, payload: bytes | bytearray | memoryview) -> None:
+        self._view = memoryview(payload)
+
+    async def __aiter__(self) -> AsyncIterator[memoryview]:
+        for start in range(0, len(self._view), READ_SIZE):
+            yield self._view[start : start + READ_SIZE]
+
+
+def _segment(name: str, value: str) -> str:
+    if value in {"", ".", ".."} or "/" in value:
+        raise Invalid(f"parameter `{name}` would lead to another path", code=Code.FORMAT, field=name)
+    return quote(value, safe="")
 
 
 def _text(value: object) -> str:
@@ -201,11 +222,11 @@ def _encode(body: object) -> bytes | None:
     return None if body is None or isinstance(body, Nothing) else msgspec.json.encode(body)
 
 
-async def _read(answer: aiohttp.ClientResponse, service: str) -> bytes:
+async def _read(answer: aiohttp.ClientResponse, service: str) -> bytearray:
+    raw = bytearray()
     try:
-        raw = await answer.content.read(MAX_ANSWER)
-        while not answer.content.at_eof():
-            raw += await answer.content.read(MAX_ANSWER)
+        async for piece in answer.content.iter_chunked(READ_SIZE):
+            raw += piece
             if len(raw) > MAX_ANSWER:
                 raise Unavailable(f"{service}: answer over {MAX_ANSWER} bytes", code=Code.EXTERNAL)
     except (aiohttp.ClientError, TimeoutError) as error:
@@ -214,13 +235,15 @@ async def _read(answer: aiohttp.ClientResponse, service: str) -> bytes:
 
 
 def broken(service: str, error: Exception) -> Unavailable:
-    """The failure of a connection to `service`, as 5006 when it was too slow, else 5008."""
+    """The failure of a connection to `service`: 5006 too slow, 5003 not HTTP, else 5008."""
     if isinstance(error, TimeoutError):
         return Unavailable(f"{service} did not answer in time", code=Code.TIMEOUT, service=service)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return Unavailable(f"{service}: answer not understood", code=Code.EXTERNAL, service=service)
     return Unavailable(f"{service} cannot be reached: {type(error).__name__}", service=service)
 
 
-def _retryable(error: Unavailable) -> bool:
+def _retryable(error: LucidError) -> bool:
     return error.code in {
         Code.UNAVAILABLE,
         Code.DATABASE,

@@ -3,7 +3,7 @@
 import re
 import time
 import uuid
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 
 REQUEST_ID_HEADER = "X-Request-ID"
 DEADLINE_HEADER = "Lucid-Deadline-Ms"
@@ -27,3 +27,11 @@ def remaining(default: float) -> float:
     """Seconds left until the deadline, at most `default`; never negative."""
     until = deadline.get()
     return default if until is None else max(0.0, min(default, until - time.monotonic()))
+
+
+def detached() -> Context:
+    """This context for work that outlives the request: nobody waits for it, and it speaks for nobody."""
+    copy = copy_context()
+    copy.run(deadline.set, None)
+    copy.run(authorization.set, None)
+    return copy

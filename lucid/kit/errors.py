@@ -153,14 +153,26 @@ def envelope(error: LucidError, *, request_id: str, service: str, version: str) 
     return msgspec.json.encode(Envelope(body))
 
 
-def from_envelope(body: bytes, status: int, service: str) -> LucidError:
+def from_envelope(body: bytes | bytearray, status: int, service: str) -> LucidError:
     """The error that `service` answered with, to be raised here. An answer that is no envelope is 5003."""
     try:
         error = msgspec.json.decode(body, type=Envelope).error
         code = BY_LABEL[error.code]
     except (msgspec.MsgspecError, KeyError):
         return Unavailable(f"{service} answered {status} without an error envelope", code=Code.EXTERNAL)
-    kind = next((k for k in LucidError.__subclasses__() if code.status == k.default.status), LucidError)
-    if code.status >= 500 or code is Code.CHAIN_UNAVAILABLE:
-        kind = Unavailable
-    return kind(error.message, code=code, **error.details)
+    raised = _KINDS.get(code.status, Unavailable)(error.message, code=code)
+    raised.details = error.details  # not as keywords: the callee's names may be any, `code` and `message` too
+    return raised
+
+
+_KINDS: dict[int, type[LucidError]] = {
+    400: Invalid,
+    401: Unauthenticated,
+    403: Forbidden,
+    404: NotFound,
+    405: Invalid,
+    409: Conflict,
+    413: Invalid,
+    429: Limited,
+    507: StorageFull,
+}

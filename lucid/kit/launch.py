@@ -1,17 +1,23 @@
-"""Starts one service of the catalogue: its settings, its sockets, its metrics directory, then gunicorn."""
+"""Starts one service of the catalogue: its settings, its sockets, its metrics directory, then gunicorn.
+
+prometheus_client decides on import where values are kept. Nothing that imports it may be imported here before
+`run` has set PROMETHEUS_MULTIPROC_DIR: that is why two imports below stand inside functions.
+"""
 
 import os
 import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import msgspec
-from prometheus_client import multiprocess
 
 from lucid import catalog
-from lucid.kit import client, logs, serve, settings, tls
+from lucid.kit import logs, serve, settings, tls
+
+if TYPE_CHECKING:
+    from lucid.kit import client
 
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 LOOPBACK = "127.0.0.1"
@@ -33,13 +39,15 @@ def run(name: str) -> NoReturn:
     service = catalog.load().services[name]
     try:
         found = settings.load(LaunchSettings)
+        metrics_directory = _metrics_directory(found)
     except settings.SettingsError as error:
-        sys.exit(f"lucid serve {name}: {error}")
+        sys.stderr.write(f"lucid serve {name}: {error}\n")
+        sys.exit(2)
     logs.configure(name, found.log_level)
-    os.environ[METRICS_VARIABLE] = str(_metrics_directory(found))
+    os.environ[METRICS_VARIABLE] = str(metrics_directory)
     factory = _factory(service)
     options = serve.ServeOptions(workers=service.workers, drain_seconds=found.drain_seconds)
-    serve.run(factory, listeners(service, found), options, on_worker_exit=multiprocess.mark_process_dead)
+    serve.run(factory, listeners(service, found), options, on_worker_exit=_forget_worker)
 
 
 def listeners(service: catalog.Service, found: LaunchSettings) -> list[serve.Listener]:
@@ -58,11 +66,13 @@ def listeners(service: catalog.Service, found: LaunchSettings) -> list[serve.Lis
     return made
 
 
-def service_client(found: settings.Common, name: str) -> client.ServiceClient | None:
+def service_client(found: settings.Common, name: str) -> "client.ServiceClient | None":
     """The client for the services that `name` may call, or None where it calls nobody.
 
     Raises SettingsError that names every missing URL.
     """
+    from lucid.kit import client  # noqa: PLC0415 - imports metrics, see above
+
     callees = catalog.load().services[name].calls
     if not callees:
         return None
@@ -79,8 +89,19 @@ def _metrics_directory(found: LaunchSettings) -> Path:
     """An empty directory for this run's metric files: an earlier run's counters must not be added to ours."""
     directory = Path(found.state_directory) / "metrics"
     shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    try:
+        directory.mkdir(parents=True)
+    except OSError as error:
+        raise settings.SettingsError(
+            f"STATE_DIRECTORY: {directory} cannot be made afresh: {error.strerror}"
+        ) from None
     return directory
+
+
+def _forget_worker(pid: int) -> None:
+    from prometheus_client import multiprocess  # noqa: PLC0415 - see above
+
+    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # as shipped
 
 
 def _factory(service: catalog.Service) -> serve.AppFactory:

@@ -52,4 +52,8 @@ def configure(service: str, level: str) -> None:
 
 
 def _serialise(event: dict[str, Any], **_: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=repr).decode()
+    try:
+        return msgspec.json.encode(event, enc_hook=repr).decode()
+    except (TypeError, ValueError):
+        # A header's bytes that are no UTF-8, or a key that is no string: no line may be lost for it.
+        return msgspec.json.encode({key: ascii(value) for key, value in event.items()}).decode()

@@ -12,6 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from lucid.kit import settings
 from lucid.kit.health import CHECKS
 
 Document = dict[str, Any]
@@ -61,7 +62,12 @@ def connect(url: str) -> AsyncMongoClient[Document]:
 def context(
     url: str, name: str, key: web.AppKey[Database]
 ) -> Callable[[web.Application], AsyncIterator[None]]:
-    """A cleanup context that puts database `name` under `key` and its health among the checks."""
+    """A cleanup context that puts database `name` under `key` and its health among the checks.
+
+    Raises SettingsError for an empty `url`.
+    """
+    if not url:
+        raise settings.missing(settings.Common, "mongodb_url")
 
     async def database(app: web.Application) -> AsyncIterator[None]:
         client = connect(url)

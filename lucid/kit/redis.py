@@ -6,6 +6,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from lucid.kit import settings
 from lucid.kit.health import CHECKS
 
 POOL_SIZE = 50
@@ -15,7 +16,12 @@ __all__ = ["REDIS", "RedisError", "context"]
 
 
 def context(url: str) -> Callable[[web.Application], AsyncIterator[None]]:
-    """A cleanup context that puts a client under REDIS. Redis being down degrades the service, no more."""
+    """A cleanup context that puts a client under REDIS. Redis being down degrades the service, no more.
+
+    Raises SettingsError for an empty `url`.
+    """
+    if not url:
+        raise settings.missing(settings.Common, "redis_url")
 
     async def client(app: web.Application) -> AsyncIterator[None]:
         redis: Redis = Redis.from_url(

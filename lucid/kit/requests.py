@@ -1,5 +1,6 @@
 """Reads what came in: parameters, body and deadline, each checked before a handler sees it."""
 
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -45,7 +46,7 @@ async def body(request: web.Request, route: Route[Any, Any, Any]) -> Any:
         return msgspec.json.decode(raw, type=route.body)
     except msgspec.ValidationError as error:
         raise _invalid(error, "body") from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"the body is not JSON: {error}", code=Code.JSON) from None
 
 
@@ -70,7 +71,7 @@ async def _bounded(request: web.Request, route: Route[Any, Any, Any]) -> AsyncIt
             if size > route.max_body:
                 raise _too_large(route)
             yield piece
-    except aiohttp.ClientError as error:
+    except (aiohttp.ClientError, web.RequestPayloadError) as error:
         raise Invalid(f"the body broke off: {type(error).__name__}") from None
 
 
@@ -83,13 +84,17 @@ def _too_large(route: Route[Any, Any, Any]) -> Invalid:
 def _invalid(error: msgspec.ValidationError, where: str) -> LucidError:
     text = str(error)
     reason, _, at = text.partition(" - at `$.")
-    code = Code.INVALID
-    if "missing required field" in reason:
-        code = Code.MISSING_FIELD
-    elif ">=" in reason or "<=" in reason or "length" in reason:
-        code = Code.OUT_OF_RANGE
-    elif "UUID" in reason:
-        code = Code.UUID
-    elif "regex" in reason:
-        code = Code.FORMAT
+    code = next((code for pattern, code in _REASONS if pattern.match(reason)), Code.INVALID)
     return Invalid(f"{where}: {text}", code=code, **({"field": at.rstrip("`")} if at else {}))
+
+
+# msgspec tells its reasons apart by their words only; matched from the start, since values may follow.
+_REASONS = (
+    (re.compile("Object missing required field"), Code.MISSING_FIELD),
+    (re.compile(r"Expected `\w+` matching regex|Invalid (RFC3339|base64)"), Code.FORMAT),
+    (
+        re.compile(r"Expected `\w+` ([<>]=?|of length|that's a multiple)|(Integer|Number) .*out of range"),
+        Code.OUT_OF_RANGE,
+    ),
+    (re.compile("Invalid UUID"), Code.UUID),
+)

@@ -10,7 +10,7 @@ import os
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import msgspec
 
@@ -36,7 +36,8 @@ class Secret:
     def __repr__(self) -> str:
         return "Secret(***)"
 
-    __str__ = __repr__
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret is not pickled or copied")
 
 
 class SettingsError(Exception):
@@ -47,10 +48,12 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
     """Settings that every service has."""
 
     environment: Annotated[
-        Literal["development", "staging", "production"], msgspec.Meta(description="kind of deployment")
+        Literal["development", "staging", "production"],
+        msgspec.Meta(description="kind of deployment", examples=["production"]),
     ] = "production"
     log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"], msgspec.Meta(description="least level that is logged")
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        msgspec.Meta(description="least level that is logged", examples=["INFO"]),
     ] = "INFO"
     state_directory: Annotated[
         str, msgspec.Meta(description="directory for what the service keeps", examples=["/var/lib/lucid"])
@@ -63,7 +66,13 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
     ]
     drain_seconds: Annotated[
         float,
-        msgspec.Meta(ge=0, le=300, description="how long kept connections are served while stopping"),
+        msgspec.Meta(
+            ge=0,
+            le=300,
+            description="how long kept connections are served while stopping",
+            extra={"unit": "seconds"},
+            examples=[6],
+        ),
     ] = 6.0
     mongodb_url: Annotated[
         str,
@@ -75,7 +84,7 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
 def load(kind: type[S], environ: Mapping[str, str] | None = None, credentials: Path | None = None) -> S:
     """Reads `kind` from the environment. Raises SettingsError that names every setting at fault."""
     environ = os.environ if environ is None else environ
-    if credentials is None and "CREDENTIALS_DIRECTORY" in environ:
+    if credentials is None and environ.get("CREDENTIALS_DIRECTORY"):
         credentials = Path(environ["CREDENTIALS_DIRECTORY"])
     values: dict[str, Any] = {}
     faults: list[str] = []
@@ -87,8 +96,18 @@ def load(kind: type[S], environ: Mapping[str, str] | None = None, credentials: P
         except ValueError as error:
             faults.append(f"{_name(item.name, annotation)}: {error}{_help(annotation)}")
     if faults:
-        raise SettingsError("cannot start, settings at fault:\n  " + "\n  ".join(faults))
+        raise _at_fault(faults)
     return kind(**values)
+
+
+def missing(kind: type[msgspec.Struct], name: str) -> SettingsError:
+    """The error for a field that `kind` lets be empty and that this service cannot do without."""
+    annotation = typing.get_type_hints(kind, include_extras=True)[name]
+    return _at_fault([f"{name.upper()}: is missing{_help(annotation)}"])
+
+
+def _at_fault(faults: list[str]) -> SettingsError:
+    return SettingsError("cannot start, settings at fault:\n  " + "\n  ".join(faults))
 
 
 def _read(

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
-from lucid.kit import metrics
+from lucid.kit import context, metrics
 from lucid.kit.logs import log
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
@@ -22,7 +22,7 @@ class Tasks:
         """Runs `work` until it returns; on an error again after a pause that doubles up to 30 s."""
         if name in self._tasks:
             raise ValueError(f"background task {name} is already running")
-        task = asyncio.create_task(self._guard(name, work), name=name)
+        task = asyncio.create_task(self._guard(name, work), name=name, context=context.detached())
         self._tasks[name] = task
         task.add_done_callback(lambda _: self._tasks.pop(name, None))
 
@@ -37,25 +37,33 @@ class Tasks:
 
     @property
     def failing(self) -> dict[str, str]:
-        """Tasks that are waiting to be tried again, with the error that stopped them."""
+        """Tasks that have not yet run again for as long as they waited, with the error that stopped them."""
         return dict(self._failing)
 
     async def _guard(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        loop = asyncio.get_running_loop()
         pause = FIRST_PAUSE
-        while True:
-            try:
-                await work()
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:  # noqa: BLE001 - the guard exists for what nobody foresaw
-                metrics.task_failures_total.labels(name.partition(":")[0]).inc()
-                self._failing[name] = f"{type(error).__name__}: {error}"
-                log.exception("background task failed", task=name, retry_in_seconds=pause)
+        try:
+            while True:
+                begin = loop.time()
+                recovered = loop.call_later(pause, self._failing.pop, name, None)
+                try:
+                    return await work()
+                except (Exception, asyncio.CancelledError) as error:
+                    # Cancelled from within, by something that it awaited, it failed like any other.
+                    if isinstance(error, asyncio.CancelledError) and _being_cancelled():
+                        raise
+                    if loop.time() - begin > LONGEST_PAUSE:
+                        pause = FIRST_PAUSE
+                    metrics.task_failures_total.labels(name.partition(":")[0]).inc()
+                    self._failing[name] = f"{type(error).__name__}: {error}"
+                    log.exception("background task failed", task=name, retry_in_seconds=pause)
+                finally:
+                    recovered.cancel()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
-            else:
-                self._failing.pop(name, None)
-                return
+        finally:
+            self._failing.pop(name, None)
 
     async def close(self) -> None:
         """Cancels every task and waits for them to end."""
@@ -63,6 +71,11 @@ class Tasks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 TASKS = web.AppKey("tasks", Tasks)

@@ -9,7 +9,7 @@ import jwt
 import msgspec
 from aiohttp import web
 
-from lucid.kit.errors import Code, Unauthenticated
+from lucid.kit.errors import Code, LucidError, Unauthenticated, Unavailable
 from lucid.kit.routes import Access
 
 ISSUER = "lucid-auth"
@@ -19,6 +19,8 @@ KEYS_SECONDS = 300.0
 """How long a fetched key set is trusted without asking again."""
 REFETCH_SECONDS = 10.0
 """At most one fetch in this time for key ids that are not known, however many are thrown at us."""
+RETRY_SECONDS = 1.0
+"""After a fetch that failed nobody waits for another one this long: callers would queue up behind it."""
 LEEWAY_SECONDS = 5
 
 
@@ -58,12 +60,12 @@ class Jwks(msgspec.Struct, frozen=True):
 
 
 class Verifier:
-    """Checks tokens; `fetch` brings the key set and may raise Unavailable, which is passed on, never 401."""
+    """Checks tokens; `fetch` brings the key set. Should it fail, the caller gets Unavailable, never 401."""
 
     def __init__(self, fetch: Callable[[], Awaitable[Jwks]]) -> None:
         self._fetch = fetch
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._fetched = float("-inf")
+        self._fetched = self._failed = float("-inf")
         self._lock = asyncio.Lock()
 
     async def verify(self, authorization: str | None) -> Claims:
@@ -73,7 +75,7 @@ class Verifier:
             raise Unauthenticated("send an access token: Authorization: Bearer <token>")
         try:
             header: dict[str, Any] = jwt.get_unverified_header(token)
-        except jwt.InvalidTokenError:
+        except (jwt.InvalidTokenError, ValueError, RecursionError):
             raise Unauthenticated("the access token is malformed", code=Code.TOKEN_INVALID) from None
         if header.get("alg") != ALGORITHM:
             raise Unauthenticated(f"the access token is not {ALGORITHM}", code=Code.TOKEN_INVALID)
@@ -100,12 +102,22 @@ class Verifier:
         async with self._lock:
             age = time.monotonic() - self._fetched
             if age > KEYS_SECONDS or (kid not in self._keys and age > REFETCH_SECONDS):
-                keys = await self._fetch()
-                self._keys = {k.kid: jwt.PyJWK(msgspec.to_builtins(k)) for k in keys.keys}
-                self._fetched = time.monotonic()
+                await self._refresh()
         if kid not in self._keys:
             raise Unauthenticated("the access token was signed by an unknown key", code=Code.TOKEN_INVALID)
         return self._keys[kid]
+
+    async def _refresh(self) -> None:
+        if time.monotonic() - self._failed < RETRY_SECONDS:
+            raise Unavailable("the keys that check access tokens cannot be had; try again")
+        try:
+            keys = await self._fetch()
+        except LucidError as error:
+            self._failed = time.monotonic()
+            code = error.code if isinstance(error, Unavailable) else Code.EXTERNAL
+            raise Unavailable(f"the keys that check access tokens: {error.message}", code=code) from error
+        self._keys = {k.kid: jwt.PyJWK(msgspec.to_builtins(k)) for k in keys.keys}
+        self._fetched = time.monotonic()
 
 
 VERIFIER = web.AppKey("verifier", Verifier)

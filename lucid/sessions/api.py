@@ -126,7 +126,7 @@ async def start(call: Call, params: SessionPath, body: contract.StartSession) ->
             await store.move(params.session, "failed", error=error.message)
         raise
     started = {"started_ms": recording.started_ms, "chunks": recording.chunks}
-    return view(await store.move(params.session, "recording", **started))
+    return view(await store.bring(params.session, "recording", **started))
 
 
 @handlers.on(contract.STOP)
@@ -134,7 +134,7 @@ async def stop(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
     """Ends the recording; what is on disk is still sent and anchored."""
     check((await _own(call, params.session))["state"], "stopped")
     await call.app[CLIENT].call(recorder.STOP, params)
-    return view(await call.app[STORE].move(params.session, "stopped"))
+    return view(await call.app[STORE].bring(params.session, "stopped"))
 
 
 @handlers.on(contract.PAUSE)

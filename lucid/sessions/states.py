@@ -25,6 +25,13 @@ class Machine:
         """The states that `target` may follow."""
         return frozenset(state for state in self.transitions if target in self.targets(state))
 
+    def beyond(self, state: str) -> frozenset[str]:
+        """`state` and all that can follow it by the listed transitions, in any number of steps."""
+        found = {state}
+        while new := {t for s in found for t in self.transitions[s]} - found:
+            found |= new
+        return frozenset(found)
+
     def check(self, state: str, target: str) -> None:
         """Raises TransitionError unless `target` may follow `state`."""
         if target not in self.targets(state):

@@ -1,0 +1,1 @@
+"""Identity: accounts, passwords, and the tokens that say who is calling."""

@@ -1,0 +1,29 @@
+"""Which operations stand behind the gateway: those that an exposed service's contract opens to people."""
+
+from importlib import import_module
+from typing import Any
+
+from lucid.catalog import Catalog
+from lucid.kit.routes import Access, Route
+
+
+def public_routes(catalog: Catalog) -> tuple[Route[Any, Any, Any], ...]:
+    """Every route of an exposed service that has an outside audience, in the catalogue's order.
+
+    Raises ValueError when two services claim the same operation.
+    """
+    owners: dict[tuple[str, str], str] = {}
+    found = []
+    for service in catalog.exposed():
+        for route in import_module(service.contract).ROUTES:
+            if route.access is Access.INTERNAL:
+                continue
+            shape = "/".join("{}" if part.startswith("{") else part for part in route.path.split("/"))
+            owner = owners.setdefault((route.method, shape), route.service)
+            if owner != route.service:
+                raise ValueError(
+                    f"{route.method} {route.path} is claimed by {owner} and {route.service};"
+                    " rename it in one of their contracts"
+                )
+            found.append(route)
+    return tuple(found)

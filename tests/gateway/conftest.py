@@ -1,0 +1,29 @@
+"""A deployment for the gateway's tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from tests.auth.live import Deployment, make_certificates
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One throwaway authority's certificates, for all tests here."""
+    return make_certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def deployment(
+    tmp_path: Path, certificates: Path, mongodb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Deployment]:
+    """Certificates, credentials and environment of one machine without accounts; nothing runs yet."""
+    made = Deployment(tmp_path, certificates, mongodb_url)
+    made.enter(monkeypatch)
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        client["lucid"]["users"].delete_many({})
+        yield made
+        client["lucid"]["users"].delete_many({})
