@@ -18,8 +18,10 @@ EndReason = Literal["stopped", "command_ended", "display_lost", "quota", "failed
 """Why a recording ended: asked to, the recorded command ended, the display went away, the session's quota was
 used up, the recorder failed and said so, or the recorder vanished and the closing key signed instead."""
 
-GapCause = Literal["paused", "display_lost", "capture_restarted", "recorder_restarted", "quota"]
-"""Why nothing was captured for a while."""
+GapCause = Literal[
+    "paused", "display_lost", "capture_restarted", "recorder_restarted", "quota", "unexplained"
+]
+"""Why nothing was captured for a while. `unexplained`: found by the closing key, which did not see why."""
 
 
 class InterimAnchor(Statement, frozen=True, kw_only=True):

@@ -10,8 +10,9 @@ from lucid.contracts import session_storage as storage
 from lucid.contracts.types import SessionPath
 from lucid.evidence import dsse, merkle, statements
 from lucid.evidence import leaf as leaves
+from lucid.evidence.checks import HOLE_LIMIT_MS
 from lucid.evidence.leaf import Leaf
-from lucid.evidence.manifest import InterimAnchor, Manifest, RecordedTrack
+from lucid.evidence.manifest import MAX_GAPS, Gap, InterimAnchor, Manifest, RecordedTrack
 from lucid.evidence.registration import Registration
 from lucid.evidence.statements import Statement
 from lucid.kit.client import ServiceClient
@@ -63,7 +64,7 @@ class Closer:
             count=len(decoded),
             root=merkle.root([merkle.leaf_hash(encoded) for encoded in stored]).hex(),
             end_reason="recorder_lost",
-            gaps=(),
+            gaps=holes(decoded),
             attested_count=last.count,
             recorder=last.recorder,
         )
@@ -93,6 +94,18 @@ def without_hole(stored: list[bytes]) -> list[bytes]:
 
 def _statement(envelope: str, kind: type[S]) -> S:
     return statements.read(dsse.parse(envelope.encode()), kind)
+
+
+def holes(decoded: list[Leaf]) -> tuple[Gap, ...]:
+    """The stretches between a track's chunks in which nothing was captured; the recorder knew why."""
+    found = []
+    ends: dict[int, int] = {}
+    for leaf in decoded:
+        end = ends.get(leaf.track, leaf.start_ms)
+        if leaf.start_ms > end + HOLE_LIMIT_MS:
+            found.append(Gap(track=leaf.track, start_ms=end, end_ms=leaf.start_ms, cause="unexplained"))
+        ends[leaf.track] = leaf.end_ms
+    return tuple(sorted(found, key=lambda gap: gap.start_ms))[:MAX_GAPS]
 
 
 def _tracks(decoded: list[Leaf]) -> tuple[RecordedTrack, ...]:
