@@ -83,7 +83,7 @@ class ServiceClient:
             return route.response()
         try:
             return msgspec.json.decode(raw, type=route.response)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Unavailable(
                 f"{route.service}: answer not understood: {error}", code=Code.EXTERNAL
             ) from None

@@ -158,7 +158,7 @@ def from_envelope(body: bytes | bytearray, status: int, service: str) -> LucidEr
     try:
         error = msgspec.json.decode(body, type=Envelope).error
         code = BY_LABEL[error.code]
-    except (msgspec.MsgspecError, KeyError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
         return Unavailable(f"{service} answered {status} without an error envelope", code=Code.EXTERNAL)
     raised = _KINDS.get(code.status, Unavailable)(error.message, code=code)
     raised.details = error.details  # not as keywords: the callee's names may be any, `code` and `message` too

@@ -52,7 +52,8 @@ class TestEnvelope:
         assert from_envelope(sent(error), 409, "x").details == error.details
 
     @pytest.mark.parametrize(
-        "body", [b"", b"<html>", b"{}", b'{"error": {"code": "LUCID_ERR_4011"}}', b"\xff", b"null"]
+        "body",
+        [b"", b"<p>", b"{}", b'{"error": {"code": "LUCID_ERR_4011"}}', b'{"error": "\xff"}', b"null"],
     )
     def test_that_is_none_is_the_callee_s_fault(self, body: bytes) -> None:
         back = from_envelope(body, 418, "session-api")

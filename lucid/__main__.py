@@ -1,0 +1,6 @@
+"""`python -m lucid` is `lucid`."""
+
+from lucid.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""The API as people's commands use it: through the gateway, with a person's token."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from lucid.contracts import auth_service
+from lucid.contracts.api_gateway import PREFIX
+from lucid.dev.operator import Operator
+from lucid.kit.errors import Code, Envelope
+from lucid.kit.routes import NOTHING, Access, Nothing, Route, Stream
+
+P = TypeVar("P", bound=msgspec.Struct)
+B = TypeVar("B")
+R = TypeVar("R")
+
+ANSWER_SECONDS = 60.0
+PATIENCE_SECONDS = 30.0
+"""How long a question is repeated while the deployment, or a service of it, is away."""
+_PAUSE_SECONDS = 0.5
+
+
+class ApiError(Exception):
+    """The API refused or could not be reached. `code` is None where no error envelope came."""
+
+    def __init__(self, message: str, code: Code | None = None, request_id: str = "") -> None:
+        where = ", ".join(
+            part for part in (code and code.label, request_id and f"request id {request_id}") if part
+        )
+        super().__init__(f"{message} ({where})" if where else message)
+        self.code = code
+
+    @property
+    def unavailable(self) -> bool:
+        """Whether it may work later."""
+        return self.code is None or self.code.status in {502, 503, 504}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A deployment and who asks: a token, or an account to log in with."""
+
+    url: str
+    """Base URL of the gateway, without the prefix."""
+    ca: Path | None
+    """Certificate of its authority; the system's authorities if None."""
+    token: str | None = field(default=None, repr=False)
+    operator: Operator | None = None
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["Api"]:
+        """A client for as long as the context lasts."""
+        context = ssl.create_default_context(cafile=str(self.ca) if self.ca else None)
+        connector = aiohttp.TCPConnector(ssl=context, keepalive_timeout=4.0)
+        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+            yield Api(self, session)
+
+
+class Api:
+    """Calls typed routes as the contracts define them."""
+
+    def __init__(self, target: Target, session: aiohttp.ClientSession) -> None:
+        self._target = target
+        self._session = session
+        self._token = target.token
+
+    async def call(self, route: Route[P, B, R], params: P, body: B | None = None) -> R:
+        """One request and its answer. Questions are repeated for a while when nobody answers.
+
+        Raises ApiError.
+        """
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                async with self._open(route, params, body, ANSWER_SECONDS) as answer:
+                    return _decode(route, await answer.read())
+            except ApiError as error:
+                if not (route.idempotent and error.unavailable) or time.monotonic() > until:
+                    raise
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    @asynccontextmanager
+    async def stream(
+        self, route: Route[P, Nothing, Stream], params: P
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """An answer whose body is read piece by piece. Raises ApiError, also while it is being read."""
+        async with self._open(route, params, None, None) as answer:
+            yield answer
+
+    @asynccontextmanager
+    async def _open(
+        self, route: Route[P, B, R], params: P, body: object, seconds: float | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer, logged in anew where the token has expired."""
+        if route.access > Access.PUBLIC and self._token is None:
+            await self._log_in()
+        try:
+            async with self._send(route, params, body, seconds) as answer:
+                yield answer
+        except _ExpiredError:
+            await self._log_in()
+            async with self._send(route, params, body, seconds) as answer:
+                yield answer
+
+    @asynccontextmanager
+    async def _send(
+        self, route: Route[P, B, R], params: P, body: object, seconds: float | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        if route.access > Access.PUBLIC:
+            headers["Authorization"] = f"Bearer {self._token}"
+        try:
+            async with self._session.request(
+                route.method,
+                _url(self._target.url, route, params),
+                data=msgspec.json.encode(body) if body is not None else None,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=5.0, sock_read=ANSWER_SECONDS),
+                allow_redirects=False,
+            ) as answer:
+                if answer.status != route.status:
+                    raise self._refusal(await answer.read(), answer.status)
+                yield answer
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise ApiError(
+                f"{self._target.url} does not show a certificate of the authority given with --ca: {error}"
+            ) from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError(f"{self._target.url} does not answer: {str(error) or 'no time left'}") from None
+
+    def _refusal(self, body: bytes, status: int) -> ApiError:
+        try:
+            error = msgspec.json.decode(body, type=Envelope).error
+        except msgspec.MsgspecError:
+            return ApiError(f"{self._target.url} answered {status} without saying why")
+        code = next((code for code in Code if code.label == error.code), None)
+        expired = code in {Code.TOKEN_EXPIRED, Code.TOKEN_INVALID} and self._target.operator is not None
+        kind = _ExpiredError if expired and self._token else ApiError
+        return kind(error.message, code, error.request_id)
+
+    async def _log_in(self) -> None:
+        operator = self._target.operator
+        if operator is None:
+            raise ApiError(
+                "this needs a token: set LUCID_TOKEN or pass --token-file", Code.AUTHENTICATION_REQUIRED
+            )
+        login = auth_service.Login(email=operator.email, password=operator.password)
+        self._token = None
+        tokens = await self.call(auth_service.LOGIN, NOTHING, login)
+        self._token = tokens.access_token
+
+
+class _ExpiredError(ApiError):
+    """The token is too old, and another can be had."""
+
+
+def _url(base: str, route: Route[P, B, R], params: P) -> URL:
+    values = {name: value for name, value in msgspec.to_builtins(params).items() if value is not None}
+    path = route.path.format(**{name: values.pop(name) for name in route.path_names})
+    texts = {name: str(value).lower() if isinstance(value, bool) else value for name, value in values.items()}
+    return URL(base.rstrip("/") + PREFIX + path).with_query(texts)
+
+
+def _decode(route: Route[P, B, R], body: bytes) -> R:
+    if route.response is Nothing:
+        return route.response()
+    try:
+        return msgspec.json.decode(body, type=route.response)
+    except msgspec.MsgspecError as error:
+        raise ApiError(f"the answer to {route.summary!r} is not understood: {error}", Code.EXTERNAL) from None

@@ -1,0 +1,105 @@
+"""The journey as a person takes it, command by command, on the real stack."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lucid.cli.api import ApiError, Target
+from lucid.contracts import auth_service
+from lucid.dev import operator
+from lucid.kit.errors import Code
+from lucid.kit.routes import NOTHING
+from tests.cli.command import RunningStack
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def session(stack: RunningStack) -> str:
+    """The id of a recording of six seconds, anchored."""
+    command = ("record", "--seconds", "6", "--fps", "15", "--size", "640x480", "--name", "journey", "--json")
+    answer = stack.lucid(*command, "--", "xclock", "-update", "1", seconds=100)
+    assert answer.returncode == 0, answer.stderr
+    details = json.loads(answer.stdout)
+    assert details["session"]["state"] == "completed"
+    assert details["session"]["end_reason"] == "stopped"
+    assert details["proof"]["anchored"]
+    return str(details["session"]["id"])
+
+
+@pytest.fixture(scope="module")
+def evidence(stack: RunningStack, session: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the bundle and the trust file."""
+    directory = tmp_path_factory.mktemp("evidence")
+    for command in (("bundle", session, "-o", "bundle"), ("trust", "-o", "trust")):
+        answer = stack.lucid(*command[:-1], str(directory / command[-1]))
+        assert answer.returncode == 0, answer.stderr
+    return directory
+
+
+class TestARecording:
+    def test_is_listed_and_shown_with_its_anchors(self, stack: RunningStack, session: str) -> None:
+        assert session in stack.lucid("sessions").stdout
+        shown = stack.lucid("sessions", session).stdout
+        assert "journey" in shown
+        assert "manifest final" in shown
+
+    def test_is_proved_offline(self, stack: RunningStack, evidence: Path) -> None:
+        paths = str(evidence / "bundle"), "--trust", str(evidence / "trust")
+        answer = stack.lucid("verify", *paths)
+        assert answer.returncode == 0, answer.stdout
+
+    def test_with_a_changed_byte_is_refused(
+        self, stack: RunningStack, evidence: Path, tmp_path: Path
+    ) -> None:
+        content = bytearray((evidence / "bundle").read_bytes())
+        content[len(content) // 2] ^= 1
+        (tmp_path / "changed").write_bytes(content)
+        answer = stack.lucid("verify", str(tmp_path / "changed"), "--trust", str(evidence / "trust"))
+        assert answer.returncode == 1
+
+    def test_is_evidence_without_its_chunks_too(
+        self, stack: RunningStack, session: str, evidence: Path, tmp_path: Path
+    ) -> None:
+        small = tmp_path / "small"
+        assert stack.lucid("bundle", session, "--no-chunks", "-o", str(small)).returncode == 0
+        assert small.stat().st_size < (evidence / "bundle").stat().st_size
+        assert stack.lucid("verify", str(small), "--trust", str(evidence / "trust")).returncode == 0
+
+    def test_plays(self, stack: RunningStack, session: str, tmp_path: Path) -> None:
+        path = tmp_path / "session.mp4"
+        answer = stack.lucid("replay", session, "-o", str(path))
+        assert answer.returncode == 0, answer.stderr
+        command = ["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", str(path)]
+        played = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        assert 4.0 < float(played) < 10.0
+
+
+class TestRefusals:
+    def test_an_unknown_session_is_named_with_code_and_request_id(self, stack: RunningStack) -> None:
+        answer = stack.lucid("sessions", "00000000-0000-4000-8000-000000000000")
+        assert answer.returncode == 1
+        assert answer.stderr.startswith("lucid: ")
+        assert "LUCID_ERR_4001, request id " in answer.stderr
+
+    def test_a_gateway_of_another_authority_is_not_talked_to(self, stack: RunningStack) -> None:
+        answer = stack.lucid("trust", "--api", stack.running.api, seconds=90)
+        assert answer.returncode != 0
+        assert "--ca" in answer.stderr
+
+
+class TestTokens:
+    async def test_that_do_not_hold_any_more_are_replaced_by_logging_in(self, stack: RunningStack) -> None:
+        account = operator.load(stack.state.operator.read_bytes())
+        target = Target(stack.running.api, Path(stack.running.ca), token="old", operator=account)
+        async with target.open() as api:
+            assert (await api.call(auth_service.STATUS, NOTHING)).role == "super_admin"
+
+    async def test_are_refused_where_no_other_can_be_had(self, stack: RunningStack) -> None:
+        target = Target(stack.running.api, Path(stack.running.ca), token="old")
+        async with target.open() as api:
+            with pytest.raises(ApiError) as caught:
+                await api.call(auth_service.STATUS, NOTHING)
+        assert caught.value.code is Code.TOKEN_INVALID

@@ -1,0 +1,59 @@
+"""Real servers for tests: started when the first test asks, ended with the run. Nothing here is a mock."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+
+from lucid.dev import servers
+from lucid.dev.processes import Processes
+from tests.cli.command import RunningStack, start_stack
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[Processes]:
+    """Programs that end with the test run, even if it is killed."""
+    with Processes() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def mongodb_url(processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A real replica set of one member (LUCID_MONGODB_URL if that is set)."""
+    if url := os.environ.get("LUCID_MONGODB_URL"):
+        return url
+    directory: Path = tmp_path_factory.mktemp("mongodb")
+    port = servers.free_port()
+    servers.start_mongod(processes, directory / "data", directory / "mongod.log", port)
+    return servers.mongodb_url(port)
+
+
+@pytest.fixture
+def database_name(mongodb_url: str) -> Iterator[str]:
+    """The name of an empty database, dropped after the test."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield name
+    with MongoClient[dict[str, object]](mongodb_url) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def redis_url(processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A real Redis (LUCID_REDIS_URL if that is set)."""
+    if url := os.environ.get("LUCID_REDIS_URL"):
+        return url
+    directory: Path = tmp_path_factory.mktemp("redis")
+    port = servers.free_port()
+    servers.start_redis(processes, directory / "data", directory / "redis.log", port)
+    return servers.redis_url(port)
+
+
+@pytest.fixture(scope="session")
+def stack(processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """All of Lucid, as `lucid dev` runs it. One for the whole run: tests must not need it untouched."""
+    started = start_stack(processes, tmp_path_factory.mktemp("stack") / "state")
+    yield started
+    started.stop()
