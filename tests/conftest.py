@@ -12,6 +12,9 @@ from lucid.dev import servers
 from lucid.dev.processes import Processes
 from tests.cli.command import RunningStack, start_stack
 
+# Tests run beside a stack that somebody uses: on ports of their own, with a quick chain.
+os.environ["LUCID_PORT_OFFSET"] = "1000"
+os.environ |= {"BLOCK_TIME_SECONDS": "1", "ANCHOR_INTERVAL_SECONDS": "3"}
 
 @pytest.fixture(scope="session")
 def processes() -> Iterator[Processes]:

@@ -86,7 +86,7 @@ class Chain:
         """
         await self._publish()
         record = await self._store.block(self.tip.height + 1) or await self._propose()
-        if record is not None and record.state == "proposed":
+        if record is not None:
             record = await self._settle(record)
         if record is None:
             return False
@@ -137,23 +137,33 @@ class Chain:
         return await self._store.propose(BlockRecord(proposal.header, transactions))
 
     async def _settle(self, record: BlockRecord) -> BlockRecord | None:
-        """Vote on a proposed block and, once a quorum has, make it final or void. None: votes are missing."""
-        header = record.header
-        before, after = await self._execute(record)
-        mine: votes.Verdict = "accept" if after else "reject"
+        """Vote on a proposed block and, once a quorum has, make it final or void. None: votes are missing.
+
+        What another engine has begun to settle is only brought to its end.
+        """
+        height = record.header.height
+        if record.state == "proposed":
+            before, after = await self._execute(record)
+            # Settling a block changes the state it was executed on: the result counts if nobody had begun to.
+            if (await self._store.existing(height)).state == "proposed":
+                verdict = await self._vote(record.header, "accept" if after else "reject")
+                if verdict is None:
+                    return None
+                if verdict == "reject":
+                    return await self._store.void(height)
+                if after is None:
+                    raise ChainError(
+                        f"a quorum accepted block {height}, but it is invalid here; the log names the rule. "
+                        "Compare this engine's release with the other validators'"
+                    )
+                await self._store.accept(record, before, after)
+        return await self._store.complete(height)
+
+    async def _vote(self, header: Header, mine: votes.Verdict) -> votes.Verdict | None:
+        """Vote on a block; return the quorum's verdict, if there is one."""
         await self._store.add_vote(header.height, self._validator.key_id, self._validator.vote(header, mine))
         given = (await self._store.votes([header.height]))[header.height]
-        verdict = votes.verdict(header, given, self.plan.validators)
-        if verdict is None:
-            return None
-        if verdict == "reject":
-            return await self._store.void(header.height)
-        if after is None:
-            raise ChainError(
-                f"a quorum accepted block {header.height}, but it is invalid here; the log names the rule. "
-                "Compare this engine's release with the other validators'"
-            )
-        return await self._store.finalise(record, before, after)
+        return votes.verdict(header, given, self.plan.validators)
 
     async def _execute(self, record: BlockRecord) -> tuple[ChainState, ChainState | None]:
         """Execute a block; return the state before it, and after it unless it is invalid."""
@@ -226,11 +236,8 @@ async def open_chain(
                 f"MongoDB holds no chain, but this validator has cosigned {remembered.origin} up to size "
                 f"{remembered.size}; restore lucid_blocks from a backup"
             )
-        entry = validator.sign_genesis(_genesis(plan, clock()))
-        await store.begin(block.genesis_header(entry), entry)
-        first = await store.block(0)
-    if first is None:
-        raise ChainError("block 0 has vanished from MongoDB; restore lucid_blocks from a backup")
+        await store.begin(validator.sign_genesis(_genesis(plan, clock())))
+        first = await store.existing(0)
     # The root of a log of one entry is that entry's hash.
     entry_record = await store.entries.get(first.header.log_root)
     if entry_record is None or block.genesis_header(entry_record.data) != first.header:

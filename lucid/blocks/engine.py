@@ -229,7 +229,7 @@ def _block(record: BlockRecord, votes: tuple[str, ...]) -> contract.Block:
         height=record.header.height,
         hash=block.block_hash(record.header),
         header=block.encode(record.header).decode(),
-        state=record.state,
+        state="proposed" if record.state == "accepted" else record.state,
         entries=record.entries,
         votes=votes,
     )

@@ -5,20 +5,20 @@ entry cannot be there twice. `order` is the order of arrival, `index` the place 
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from pymongo import InsertOne, UpdateOne
-from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import BulkWriteError
+from pymongo.errors import DuplicateKeyError
 
+from lucid.blocks.bulk import write_unless_there
 from lucid.blocks.entries import LogEntry, entry_hash
 from lucid.blocks.sequence import take_numbers
 from lucid.kit.mongo import Database, Document
 
 EntryState = Literal["pending", "final", "refused"]
 
-_DUPLICATE = 11000
 _LOOKUP = 10_000
 """Hashes in one query: far below the size limit of a query document."""
 
@@ -73,15 +73,18 @@ class EntryStore:
             elif states[entry.hash] == "refused":
                 again = {"$set": waiting, "$unset": {"reason": ""}}
                 writes.append(UpdateOne({"_id": entry.hash, "state": "refused"}, again))
-        if writes:
-            await self._write_ignoring_duplicates(writes)
+        # Two callers may hand in the same entry at the same moment: the first one's document stays.
+        await write_unless_there(self._entries, writes)
 
-    async def add_genesis(self, data: bytes, now_ms: int, session: AsyncClientSession) -> None:
-        """Store entry 0 of the log, which no transaction brings."""
+    async def add_genesis(self, data: bytes) -> bytes:
+        """Store entry 0 of the log, unless there is one; return the one that there is."""
         document = {"_id": entry_hash(data), "envelope": data.decode(), "state": "final", "transaction": ""}
-        await self._entries.insert_one(
-            {**document, "arrived_ms": now_ms, "index": 0, "height": 0}, session=session
-        )
+        with suppress(DuplicateKeyError):
+            await self._entries.insert_one({**document, "arrived_ms": 0, "index": 0, "height": 0})
+        found = await self._entries.find_one({"index": 0})
+        if found is None:
+            raise LookupError("log entry 0 has vanished from MongoDB")
+        return _record(found).data
 
     async def get(self, name: str) -> EntryRecord | None:
         """Return one entry."""
@@ -124,41 +127,32 @@ class EntryStore:
 
     async def refuse(self, reasons: Mapping[str, str]) -> None:
         """Mark entries that are still pending as refused."""
-        writes: list[InsertOne[Document] | UpdateOne] = [
+        writes = [
             UpdateOne({"_id": name, "state": "pending"}, {"$set": {"state": "refused", "reason": reason}})
             for name, reason in reasons.items()
         ]
         if writes:
             await self._entries.bulk_write(writes, ordered=False)
 
-    async def finalise(
-        self, names: Sequence[str], first_index: int, height: int, session: AsyncClientSession
-    ) -> int:
-        """Give entries their places in the log; return how many of them there were."""
-        if not names:
-            return 0
-        writes: list[InsertOne[Document] | UpdateOne] = [
+    async def finalise(self, names: Sequence[str], first_index: int, height: int) -> None:
+        """Give entries their places in the log; doing it again changes nothing."""
+        writes = [
             UpdateOne(
                 {"_id": name, "state": {"$ne": "final"}},
                 {"$set": {"state": "final", "index": index, "height": height}, "$unset": {"reason": ""}},
             )
             for index, name in enumerate(names, first_index)
         ]
-        return (await self._entries.bulk_write(writes, session=session)).matched_count
+        if writes:
+            await self._entries.bulk_write(writes)
+        if missing := len(names) - len(await self.final_of(names)):
+            raise LookupError(f"block {height}: {missing} of its entries have vanished from MongoDB")
 
     async def log(self, size: int) -> AsyncIterator[tuple[int, bytes]]:
         """Yield index and leaf hash of the first `size` entries of the log, in order."""
         cursor = self._entries.find({"index": {"$exists": True, "$lt": size}}, {"index": 1}).sort("index", 1)
         async for found in cursor:
             yield found["index"], bytes.fromhex(found["_id"])
-
-    async def _write_ignoring_duplicates(self, writes: Sequence[InsertOne[Document] | UpdateOne]) -> None:
-        """Two callers may hand in the same entry at the same moment; the first one's document stays."""
-        try:
-            await self._entries.bulk_write(writes, ordered=False)
-        except BulkWriteError as error:
-            if any(each["code"] != _DUPLICATE for each in error.details["writeErrors"]):
-                raise
 
 
 def _record(found: Document) -> EntryRecord:

@@ -7,22 +7,24 @@ chain_keys      registered keys, as of the newest final block
 chain_sessions  sessions, as of the newest final block
 entries         see `entry_store`
 
-Commit, then vote, then final: a proposed block changes nothing but its own document, a vote adds its own
-document, and `finalise` is one MongoDB transaction. After a crash between any two of these writes the next
-pass finds each step either undone or done, never half done, and goes on from there.
+Commit, then vote, then final. A proposed block is one document, a vote another. Once a quorum has accepted,
+one write makes the block `accepted` and puts beside it what it changes, as absolute values (a redo log);
+`complete` applies them and makes it final. Applying again changes nothing, so after a crash between any two
+writes whoever comes next, this engine or another, finishes what is there.
+
+No MongoDB transactions: one that is open when its client is killed holds its documents for up to a minute.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pymongo import ReplaceOne
-from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo import UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import DuplicateKeyError, OperationFailure
-from pymongo.read_concern import ReadConcern
-from pymongo.write_concern import WriteConcern
+from pymongo.errors import DuplicateKeyError
 
+from lucid.blocks.bulk import write_unless_there
 from lucid.blocks.entry_store import EntryStore
 from lucid.blocks.frontier import Frontier
 from lucid.blocks.state import ChainState, Key, Session, Touched
@@ -30,11 +32,8 @@ from lucid.evidence import block
 from lucid.evidence.block import Header
 from lucid.kit.mongo import Database, Document
 
-BlockState = Literal["proposed", "final", "void"]
-T = TypeVar("T")
-
-_NAMESPACE_EXISTS = 48
-_COLLECTIONS = ("blocks", "votes", "cosignatures", "chain_keys", "chain_sessions", "entries")
+BlockState = Literal["proposed", "accepted", "final", "void"]
+"""`accepted`: bound to become final, its effects perhaps not yet all applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,6 @@ class Store:
     """Blocks, votes, cosignatures, and the state that final blocks have made."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
         self._blocks = database["blocks"]
         self._votes = database["votes"]
         self._cosignatures = database["cosignatures"]
@@ -67,36 +65,31 @@ class Store:
         self.entries = EntryStore(database)
 
     async def prepare(self) -> None:
-        """Make the collections and indexes that are missing."""
-        for name in _COLLECTIONS:
-            try:
-                await self._database.create_collection(name, check_exists=False)
-            except OperationFailure as failure:
-                if failure.code != _NAMESPACE_EXISTS:
-                    raise
+        """Make the indexes that are missing."""
         for collection in (self._votes, self._cosignatures):
             await collection.create_index([("height", 1), ("validator", 1)], unique=True)
         await self.entries.prepare()
 
-    async def begin(self, header: Header, entry: bytes) -> None:
-        """Store block 0 with the genesis. If somebody has begun a chain already, theirs stays."""
-
-        async def write(session: AsyncClientSession) -> None:
-            await self._blocks.insert_one(_document(BlockRecord(header, (), "final")), session=session)
-            await self.entries.add_genesis(entry, header.time_ms, session)
-
-        try:
-            await self._in_transaction(write)
-        except DuplicateKeyError:
-            return
+    async def begin(self, genesis: bytes) -> None:
+        """Begin the log with `genesis`, unless it has begun; make sure of block 0, which follows from it."""
+        entry = await self.entries.add_genesis(genesis)
+        with suppress(DuplicateKeyError):
+            await self._blocks.insert_one(_document(BlockRecord(block.genesis_header(entry), (), "final")))
 
     async def block(self, height: int) -> BlockRecord | None:
         """Return the block at `height`, whatever its state."""
         return await self._one({"_id": height})
 
+    async def existing(self, height: int) -> BlockRecord:
+        """Return the block at `height`, which must be there."""
+        found = await self.block(height)
+        if found is None:
+            raise LookupError(f"block {height} has vanished from MongoDB")
+        return found
+
     async def newest_settled(self) -> BlockRecord | None:
         """Return the newest block that is final or void."""
-        return await self._one({"state": {"$ne": "proposed"}})
+        return await self._one({"state": {"$in": ["final", "void"]}})
 
     async def newest_final(self, height: int) -> BlockRecord | None:
         """Return the newest final block that is not above `height`."""
@@ -128,7 +121,7 @@ class Store:
         try:
             await self._blocks.insert_one(_document(record))
         except DuplicateKeyError:
-            return await self._existing(record.header.height)
+            return await self.existing(record.header.height)
         return record
 
     async def add_vote(self, height: int, validator: str, envelope: str) -> None:
@@ -155,55 +148,42 @@ class Store:
     async def void(self, height: int) -> BlockRecord:
         """Make a proposed block void; its entries go on waiting. Return the block as it now is."""
         await self._blocks.update_one({"_id": height, "state": "proposed"}, {"$set": {"state": "void"}})
-        return await self._existing(height)
+        return await self.existing(height)
 
-    async def finalise(self, record: BlockRecord, before: ChainState, after: ChainState) -> BlockRecord:
-        """Make a proposed block final and everything that follows from it; return the block as it now is.
+    async def accept(self, record: BlockRecord, before: ChainState, after: ChainState) -> None:
+        """Bind a proposed block that a quorum has accepted to become final, with what it changes."""
+        keys = [
+            {"_id": name, "public_key": key.public_key.hex(), "role": key.role}
+            for name, key in after.keys.items()
+            if before.keys.get(name) != key
+        ]
+        sessions = [
+            {"_id": name, "recorder": s.recorder, "count": s.count, "root": s.root, "closed": s.closed}
+            for name, s in after.sessions.items()
+            if before.sessions.get(name) != s
+        ]
+        await self._blocks.update_one(
+            {"_id": record.header.height, "state": "proposed"},
+            {"$set": {"state": "accepted", "effects": {"keys": keys, "sessions": sessions}}},
+        )
 
-        One transaction: the block's state decides, so whoever comes second changes nothing.
-        """
-        height = record.header.height
-
-        async def write(session: AsyncClientSession) -> None:
-            settled = await self._blocks.update_one(
-                {"_id": height, "state": "proposed"}, {"$set": {"state": "final"}}, session=session
+    async def complete(self, height: int) -> BlockRecord:
+        """Apply what an accepted block changes and make it final; return the block as it now is."""
+        found = await self._blocks.find_one({"_id": height, "state": "accepted"})
+        if found is not None:
+            record = _record(found)
+            first_index = record.header.log_size - len(record.entries)
+            await self.entries.finalise(record.entries, first_index, height)
+            await _apply(self._keys, found["effects"]["keys"], height)
+            await _apply(self._sessions, found["effects"]["sessions"], height)
+            await self._blocks.update_one(
+                {"_id": height, "state": "accepted"}, {"$set": {"state": "final"}, "$unset": {"effects": ""}}
             )
-            if not settled.matched_count:
-                return
-            moved = await self.entries.finalise(record.entries, before.log.size, height, session)
-            if moved != len(record.entries):
-                raise LookupError(f"block {height}: {len(record.entries) - moved} entries are not waiting")
-            keys = {
-                name: {"public_key": key.public_key.hex(), "role": key.role}
-                for name, key in after.keys.items()
-                if before.keys.get(name) != key
-            }
-            sessions = {
-                name: {"recorder": s.recorder, "count": s.count, "root": s.root, "closed": s.closed}
-                for name, s in after.sessions.items()
-                if before.sessions.get(name) != s
-            }
-            await _replace_all(self._keys, keys, session)
-            await _replace_all(self._sessions, sessions, session)
-
-        await self._in_transaction(write)
-        return await self._existing(height)
-
-    async def _in_transaction(self, write: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
-        async with self._database.client.start_session() as session:
-            return await session.with_transaction(
-                write, ReadConcern("snapshot"), WriteConcern(w="majority", j=True)
-            )
+        return await self.existing(height)
 
     async def _one(self, query: Mapping[str, Any]) -> BlockRecord | None:
         found = await self._blocks.find_one(query, sort=[("_id", -1)])
         return _record(found) if found else None
-
-    async def _existing(self, height: int) -> BlockRecord:
-        found = await self.block(height)
-        if found is None:
-            raise LookupError(f"block {height} has vanished from MongoDB")
-        return found
 
 
 def _document(record: BlockRecord) -> Document:
@@ -226,10 +206,8 @@ def _record(found: Document) -> BlockRecord:
 
 
 async def _insert_once(collection: AsyncCollection[Document], document: Document) -> None:
-    try:
+    with suppress(DuplicateKeyError):
         await collection.insert_one(document)
-    except DuplicateKeyError:
-        return
 
 
 async def _texts(
@@ -242,9 +220,14 @@ async def _texts(
     return texts
 
 
-async def _replace_all(
-    collection: AsyncCollection[Document], documents: Mapping[str, Document], session: AsyncClientSession
-) -> None:
-    writes = [ReplaceOne({"_id": name}, value, upsert=True) for name, value in documents.items()]
-    if writes:
-        await collection.bulk_write(writes, session=session)
+async def _apply(collection: AsyncCollection[Document], documents: Sequence[Document], height: int) -> None:
+    """Write documents as of block `height`, except over what a later block has written already."""
+    writes = [
+        UpdateOne(
+            {"_id": each["_id"], "height": {"$lte": height}},
+            {"$set": {**each, "height": height}},
+            upsert=True,
+        )
+        for each in documents
+    ]
+    await write_unless_there(collection, writes)

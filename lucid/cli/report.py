@@ -13,7 +13,7 @@ from rich.text import Text
 from lucid.cli import verify
 from lucid.cli.output import moment, out, size, span
 from lucid.cli.sessions import Details
-from lucid.evidence.steps import Report
+from lucid.evidence.steps import Outcome, Report
 
 
 class Files(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,13 +43,10 @@ class Proven(msgspec.Struct, frozen=True, kw_only=True):
 
 def show(proven: Proven) -> None:
     """Prints the report for people."""
-    out.print(Panel(Group(_facts(proven), Text(), verify.steps_table(proven.verification)), **_frame(proven)))
-
-
-def _frame(proven: Proven) -> dict[str, object]:
-    good = proven.verification.outcome.exit_code == 0
-    title = f"[bold]Lucid: {'verified' if good else proven.verification.outcome.value}[/bold]"
-    return {"title": title, "border_style": "green" if good else "red", "box": box.ROUNDED, "expand": False}
+    outcome = proven.verification.outcome
+    body = Group(_facts(proven), Text(), verify.steps_table(proven.verification))
+    title, colour = f"[bold]Lucid: {outcome.value}[/bold]", "green" if outcome is Outcome.VERIFIED else "red"
+    out.print(Panel(body, title=title, border_style=colour, box=box.ROUNDED, expand=False))
 
 
 def _facts(proven: Proven) -> Table:

@@ -1,5 +1,7 @@
 """`lucid services`: the catalogue, for people and for programs."""
 
+from collections.abc import Iterable
+
 import click
 from rich.table import Table
 
@@ -9,8 +11,9 @@ from lucid.cli.target import json_option
 
 
 @click.command(epilog="Example: lucid services --json | jq '.[] | {name, calls}'")
+@click.option("--markdown", is_flag=True, help="Print a table for documentation.")
 @json_option
-def services(as_json: bool) -> None:
+def services(markdown: bool, as_json: bool) -> None:
     """List every service: where it runs, what it may use and whom it may call.
 
     Ports are those on hosts and, after the slash, those of the single-machine stack.
@@ -18,6 +21,9 @@ def services(as_json: bool) -> None:
     found = catalog.load().services
     if as_json:
         print_json(list(found.values()))
+        return
+    if markdown:
+        click.echo(markdown_table(found.values()), nl=False)
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("SERVICE", "CLUSTER", "GROUP", "PORTS"):
@@ -39,3 +45,13 @@ def services(as_json: bool) -> None:
             "\n".join(service.calls) or "–",
         )
     out.print(table)
+
+
+def markdown_table(found: Iterable[catalog.Service]) -> str:
+    """The catalogue as README.md shows it."""
+    lines = ["| service | group | port | calls |", "|---|---|---|---|"]
+    for service in found:
+        ports = ", ".join(str(item.port) for item in service.listen)
+        calls = ", ".join(service.calls) or "–"
+        lines.append(f"| {service.name} | {service.group.value} | {ports} | {calls} |")
+    return "\n".join(lines) + "\n"

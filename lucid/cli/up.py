@@ -57,9 +57,7 @@ def up(context: click.Context, seconds: int, as_json: bool, directory: Path | No
     files = _fetch(target, details.session.id, proof, timings)
     with timings.measure("verify"):
         verification = _verify(files)
-    proven = Proven(
-        details=details, verification=verification, files=files, timings=tuple(timings.measured)
-    )
+    proven = Proven(details=details, verification=verification, files=files, timings=tuple(timings.measured))
     print_json(proven) if as_json else report.show(proven)
     context.exit(verification.outcome.exit_code)
 

@@ -11,7 +11,7 @@ from lucid.kit.client import variable
 LOOPBACK = "127.0.0.1"
 DRAIN_SECONDS = 1.0
 """Shorter than on hosts: when the whole stack stops, nobody comes back on a kept connection."""
-DEFAULTS = {"BLOCK_TIME_SECONDS": "5", "ANCHOR_INTERVAL_SECONDS": "60", "RECORDER_LOST_SECONDS": "300"}
+DEFAULTS = {"BLOCK_TIME_SECONDS": "5", "ANCHOR_INTERVAL_SECONDS": "10", "RECORDER_LOST_SECONDS": "300"}
 """Settings that may be given to the whole stack in its own environment, and their values if they are not."""
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL", catalog.OFFSET_VARIABLE)
 

@@ -30,10 +30,10 @@ class Member:
 def member_header(name: str, size: int) -> bytes:
     """Return the 512 bytes that come before a member's `size` bytes.
 
-    Raise FormatError for a name over 100 ASCII characters or a size of 8 GiB or more.
+    Raise FormatError for a name that is not 1 to 100 printable ASCII characters or a size of 8 GiB or more.
     """
-    if not name.isascii() or not 1 <= len(name) <= 100:
-        raise FormatError("member name", f"{name!r} is not 1 to 100 ASCII characters")
+    if not (name.isascii() and name.isprintable() and 1 <= len(name) <= 100):
+        raise FormatError("member name", f"{name!r} is not 1 to 100 printable ASCII characters")
     if not 0 <= size <= _MAX_SIZE:
         raise FormatError(name, f"{size} bytes do not fit into a ustar member")
     fields = (

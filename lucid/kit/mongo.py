@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import pymongo
 from aiohttp import web
 from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
 from bson.int64 import Int64
@@ -27,6 +28,7 @@ TIMEOUT_MS = 4000
 """A hung primary is noticed within about four seconds with these three together (driver defaults: 20 s)."""
 CONNECT_TIMEOUT_MS = 2000
 HEARTBEAT_MS = 1000
+CLOSE_SECONDS = 1.0
 
 
 class _PlainInteger(TypeDecoder):
@@ -79,7 +81,9 @@ def context(
         )
         app[CHECKS].add("mongodb", lambda: client.admin.command("ping"))
         yield
-        await client.close()
+        # Closing tells the server, for which it would look for half a minute if it is gone.
+        with pymongo.timeout(CLOSE_SECONDS):
+            await client.close()
 
     return database
 

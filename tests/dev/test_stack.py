@@ -46,7 +46,8 @@ class TestOneStackOnly:
     def test_a_second_one_elsewhere_is_told_which_port_is_taken(self, stack: RunningStack) -> None:
         answer = stack.lucid("dev", "--state", str(stack.state.directory.with_name("second")))
         assert answer.returncode == 1
-        assert "port 18089 of 127.0.0.1 cannot be used" in answer.stderr
+        port = catalog.load().services["auth-service"].entry.local_port
+        assert f"port {port} of 127.0.0.1 cannot be used" in answer.stderr
 
 
 class TestAServiceThatDies:

@@ -20,7 +20,7 @@ from tests.dev.waiting import until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
-SECONDS = 10
+SECONDS = 6
 
 
 @dataclass(frozen=True)
