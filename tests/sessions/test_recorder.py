@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from lucid.kit.errors import LucidError
 from lucid.kit.routes import NOTHING
 from tests.deployment import Deployment, deployment
 from tests.sessions.screens import Screen
+from tests.sessions.waiting import until
 
 CHAIN = ("blockchain-engine", "session-anchoring")
 STORES = ("session-storage", "chunk-processor", "session-pipeline")
@@ -45,17 +46,6 @@ async def api(house: Deployment) -> ServiceClient:
     client = await house.client("session-api")
     await until(lambda: house.ready("session-recorder"))
     return client
-
-
-async def until(ready: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while True:
-            try:
-                if await ready():
-                    return
-            except LucidError:
-                pass
-            await asyncio.sleep(0.1)
 
 
 async def begin(api: ServiceClient, screen: Screen, **changes: object) -> str:
