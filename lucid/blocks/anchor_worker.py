@@ -8,7 +8,6 @@ from pymongo.errors import PyMongoError
 from lucid.blocks import readback
 from lucid.blocks.anchor_store import AnchorRecord, AnchorStore
 from lucid.blocks.chain import now_ms
-from lucid.blocks.stopping import stopping
 from lucid.contracts import blockchain_engine as chain
 from lucid.evidence import trust
 from lucid.evidence.trust import TRUST_LIMIT, Trust
@@ -43,7 +42,7 @@ class AnchorWorker:
 
     async def run(self) -> None:
         """Hand over and read back until cancelled. While the chain or MongoDB is away, wait and try again."""
-        while not stopping():
+        while True:
             self._work.clear()
             try:
                 if not self._ready:
@@ -56,8 +55,6 @@ class AnchorWorker:
             except (Unavailable, PyMongoError) as error:
                 log.warning("anchors wait", error=f"{type(error).__name__}: {error}")
             with suppress(TimeoutError):
-                if stopping():
-                    return
                 async with asyncio.timeout(self._poll_seconds):
                     await self._work.wait()
 

@@ -121,7 +121,8 @@ class Chain:
         if self.seconds_to_next_block > 0:
             return None
         now = self._clock()
-        waiting, refused = _read_all(await self._store.entries.pending(MAX_BLOCK_BYTES))
+        pending = await self._store.entries.pending(MAX_BLOCK_BYTES)
+        waiting, refused = await asyncio.to_thread(_read_waiting, pending)
         # Read after the entries: whatever became final in between is in the state, never in neither.
         state = await self._store.slice(touched(item.entry for item in waiting), self._frontier)
         proposal = await asyncio.to_thread(
@@ -170,7 +171,7 @@ class Chain:
         before = ChainState(self._frontier)
         try:
             found = await self._store.entries.of(record.entries)
-            transactions = [[_find(found, name) for name in group] for group in record.transactions]
+            transactions = await asyncio.to_thread(_read_block, record, found)
             before = await self._store.slice(
                 touched(entry for group in transactions for entry in group), self._frontier
             )
@@ -276,7 +277,7 @@ def _require_same(plan: Plan, genesis: Genesis) -> None:
             )
 
 
-def _read_all(records: Iterable[EntryRecord]) -> tuple[list[Waiting], dict[str, str]]:
+def _read_waiting(records: Iterable[EntryRecord]) -> tuple[list[Waiting], dict[str, str]]:
     """Stored entries as waiting ones, and those that are not what their name says, with the reason."""
     waiting, refused = [], {}
     for record in records:
@@ -285,6 +286,11 @@ def _read_all(records: Iterable[EntryRecord]) -> tuple[list[Waiting], dict[str, 
         except Refused as reason:
             refused[record.hash] = str(reason)
     return waiting, refused
+
+
+def _read_block(record: BlockRecord, found: dict[str, EntryRecord]) -> list[list[LogEntry]]:
+    """The block's transactions; raises InvalidBlock if an entry is missing or not what its name says."""
+    return [[_find(found, name) for name in group] for group in record.transactions]
 
 
 def _find(found: dict[str, EntryRecord], name: str) -> LogEntry:

@@ -7,7 +7,6 @@ from pymongo.errors import PyMongoError
 
 from lucid.blocks import measures
 from lucid.blocks.chain import Chain, Plan, now_ms, open_chain
-from lucid.blocks.stopping import stopping
 from lucid.blocks.store import Store
 from lucid.blocks.validator import Validator
 from lucid.kit import metrics
@@ -49,7 +48,7 @@ class ChainRunner:
 
     async def run(self) -> None:
         """Open the chain and make blocks until cancelled. Without MongoDB it waits and goes on afterwards."""
-        while not stopping():
+        while True:
             try:
                 if self._chain is None:
                     self._chain = await open_chain(self.store, self._validator, self._plan)
@@ -64,8 +63,6 @@ class ChainRunner:
         settled = await chain.advance()
         measures.height.set(chain.final.height)
         metrics.unanchored_seconds.set(await self.unanchored_seconds())
-        if stopping():
-            return
         if (pause := chain.seconds_to_next_block) > 0:
             await asyncio.sleep(pause)
         elif not settled:

@@ -22,7 +22,7 @@ Milliseconds = Annotated[
 FrameRate = Annotated[int, msgspec.Meta(ge=1, le=120, description="Frames a second.")]
 Text = Annotated[str, msgspec.Meta(max_length=200)]
 EnvelopeText = Annotated[
-    str, msgspec.Meta(max_length=64 * 1024, description="A DSSE envelope, canonical JSON.")
+    str, msgspec.Meta(max_length=256 * 1024, description="A DSSE envelope, canonical JSON.")
 ]
 
 MAX_CHUNK = 16 * 1024 * 1024

@@ -72,7 +72,11 @@ class _Run:
         except EvidenceError as error:
             self.results.append(
                 StepResult(
-                    number=number, name=step.name, status="failed", detail=str(error), meaning=step.meaning
+                    number=number,
+                    name=step.name,
+                    status="failed",
+                    detail=_printable(str(error)),
+                    meaning=step.meaning,
                 )
             )
             raise _StepFailedError from error
@@ -81,7 +85,7 @@ class _Run:
                 number=number,
                 name=step.name,
                 status="skipped" if finding.skipped else "ok",
-                detail=finding.detail,
+                detail=_printable(finding.detail),
             )
         )
         return finding.value
@@ -121,6 +125,11 @@ def _run_steps(
     run.step(_check_witnesses, note, trust)
     run.step(_check_against, note, trust, against)
     run.step(_check_freshness, times, trust, newer_than_ms)
+
+
+def _printable(text: str) -> str:
+    """Escape what a terminal would obey instead of show: parts of the text may be a forger's."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _check_genesis(parts: Parts, header: Header, trust: Trust | None) -> Finding[None]:
