@@ -12,8 +12,9 @@ from lucid.dev import servers
 from lucid.dev.processes import Processes
 from tests.cli.command import RunningStack, start_stack
 
-# Tests run beside a stack that somebody uses: on ports of their own, with a quick chain.
-os.environ["LUCID_PORT_OFFSET"] = "1000"
+# Tests run beside a stack that is in use, and beside each other: on ports of their own, with a quick chain.
+# Steps of 200 keep the ports of two stacks apart; the highest stay below those of outgoing connections.
+os.environ["LUCID_PORT_OFFSET"] = str(1000 + 200 * (os.getpid() % 24))
 os.environ |= {"BLOCK_TIME_SECONDS": "1", "ANCHOR_INTERVAL_SECONDS": "3"}
 
 @pytest.fixture(scope="session")

@@ -129,7 +129,7 @@ def free_ports(number: int) -> list[int]:
     """Ports that nobody listens on, below the range that the kernel gives to outgoing connections."""
     found: list[int] = []
     while len(found) < number:
-        port = 20000 + secrets.randbelow(12000)
+        port = 20000 + secrets.randbelow(7000)
         with socket.socket() as probe:
             if port not in found and probe.connect_ex(("127.0.0.1", port)):
                 found.append(port)

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from lucid.kit import metrics
+from lucid.kit import app, metrics
 from lucid.kit.app import OBSERVED
 from lucid.kit.tls import client_context, internal_name
 from tests.kit import parrot
@@ -88,6 +88,14 @@ class TestAdmission:
                 await session.get(
                     served.url(parrot.SERVICE) + "/health", server_hostname=internal_name(parrot.SERVICE)
                 )
+
+    async def test_without_one_nobody_reaches_what_is_for_services_only(self, house: House) -> None:
+        """The gateway's sockets take anybody: a route that says nothing of people must still be closed."""
+        async with (
+            house.serve(app.build("api-gateway", parrot.handlers), parrot.SERVICE),
+            house.asking(parrot.CALLER, parrot.SERVICE) as person,
+        ):
+            assert await person.outcome("GET", "/seen") == (403, "2004")
 
 
 class TestErrors:

@@ -1,0 +1,157 @@
+"""Services started as their units start them: `lucid serve NAME`, with sockets handed over as by systemd."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from lucid import catalog
+from lucid.kit import launch, settings
+from lucid.kit.client import variable
+from lucid.kit.tls import internal_name
+from tests.kit.live import HOST, House
+
+GATEWAY = catalog.load().services["api-gateway"]
+HAND_OVER = """
+import os, sys
+for number, source in enumerate(sys.argv[1].split(",")):
+    os.dup2(int(source), 3 + number)
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.execv(sys.executable, [sys.executable, "-W", "error", "-m", "lucid", "serve", "api-gateway"])
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    House(tmp_path / "tls", GATEWAY.name)
+    return {
+        "PATH": os.environ["PATH"],
+        "STATE_DIRECTORY": str(tmp_path / "state"),
+        "TLS_DIRECTORY": str(tmp_path / "tls"),
+        **{variable(callee): f"https://{HOST}:1" for callee in GATEWAY.calls},
+    }
+
+
+def serve(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs a service that is not expected to start."""
+    argv = [sys.executable, "-m", "lucid", "serve", "api-gateway"]
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=20)
+
+
+class TestRefusing:
+    def test_to_start_without_its_settings_names_them_all(self) -> None:
+        done = serve({"PATH": os.environ["PATH"], "LUCID_PORTS": "some"})
+        assert done.returncode == 2
+        assert done.stderr.startswith("lucid serve api-gateway: cannot start, settings at fault:\n")
+        for name in ("STATE_DIRECTORY: is missing", "TLS_DIRECTORY: is missing", "LUCID_PORTS: Invalid enum"):
+            assert name in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_to_start_where_it_may_not_write_names_the_setting(
+        self, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        (tmp_path / "state").write_text("a file")
+        done = serve(environment)
+        assert done.returncode == 2
+        assert "STATE_DIRECTORY: " in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_to_call_services_whose_addresses_are_missing_names_them_all(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for callee in GATEWAY.calls:
+            monkeypatch.delenv(variable(callee), raising=False)
+        found = settings.Common(state_directory="/s", tls_directory="/t")
+        with pytest.raises(settings.SettingsError) as caught:
+            launch.service_client(found, GATEWAY.name)
+        assert all(
+            f"{variable(c)}: is missing (base URL, for example" in str(caught.value) for c in GATEWAY.calls
+        )
+
+    def test_to_make_a_client_for_a_service_that_calls_nobody(self) -> None:
+        found = settings.Common(state_directory="/s", tls_directory="/t")
+        assert launch.service_client(found, "session-storage") is None
+
+
+class TestListeners:
+    def test_are_the_catalogue_s_and_plain_ones_on_loopback_only(self) -> None:
+        found = settings.load(
+            launch.LaunchSettings, {"STATE_DIRECTORY": "/s", "TLS_DIRECTORY": "/t", "BIND_ADDRESS": "::"}
+        )
+        secure, plain = launch.listeners(GATEWAY, found)
+        assert [secure.port, plain.port] == [listen.port for listen in GATEWAY.listen]
+        assert (secure.host, plain.host) == ("::", "127.0.0.1")
+        assert (secure.tls is None, plain.tls is None) == (False, True)
+
+    def test_follow_the_column(self) -> None:
+        storage = catalog.load().services["session-storage"]
+        for column, port in (("hosts", storage.entry.port), ("local", storage.entry.local_port)):
+            found = settings.load(
+                launch.LaunchSettings,
+                {"STATE_DIRECTORY": "/s", "TLS_DIRECTORY": "/t", "LUCID_PORTS": column},
+            )
+            (only,) = launch.listeners(storage, found)
+            assert only.port == port
+            assert only.tls is not None
+            assert only.tls.mode == "mutual"
+
+
+@pytest.fixture
+def sockets() -> Iterator[list[socket.socket]]:
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(socket.create_server((HOST, 0))) for _ in GATEWAY.listen]
+
+
+@pytest.fixture
+def running(
+    environment: dict[str, str], sockets: list[socket.socket], tmp_path: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    numbers = [each.fileno() for each in sockets]
+    environment |= {
+        "LISTEN_FDS": str(len(numbers)),
+        "LISTEN_FDNAMES": ":".join(s.name for s in GATEWAY.listen),
+    }
+    stale = tmp_path / "state" / "metrics" / "counter_1.db"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"of an earlier run")
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", HAND_OVER, ",".join(map(str, numbers))],
+            env=environment, pass_fds=numbers, stdout=log, stderr=log,
+        )  # fmt: skip
+    yield process
+    process.kill()
+    process.wait()
+
+
+async def test_a_service_of_two_workers_counts_all_its_requests_and_stops_when_told(
+    running: subprocess.Popen[bytes], sockets: list[socket.socket], tmp_path: Path
+) -> None:
+    secure, plain = (each.getsockname()[1] for each in sockets)
+    requests = 40
+    # Each on a connection of its own, so that both workers get some.
+    connector = aiohttp.TCPConnector(force_close=True, ssl=False)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        for _ in range(requests):
+            url = f"https://{HOST}:{secure}/api/v1/meta/info"
+            async with session.get(url, server_hostname=internal_name(GATEWAY.name)) as answer:
+                assert answer.status == 200
+        for _ in range(5):
+            async with session.get(f"http://{HOST}:{plain}/metrics") as answer:
+                text = await answer.text()
+            line = 'lucid_api_requests_total{endpoint="/api/v1/meta/info",method="GET",status="200"}'
+            assert f"{line} {requests}.0" in text, (tmp_path / "log").read_text()
+    begin = time.monotonic()
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(timeout=20) == 0, (tmp_path / "log").read_text()
+    assert time.monotonic() - begin < 15
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert all(line.startswith("{") and '"service":"api-gateway"' in line for line in lines), lines
