@@ -36,6 +36,7 @@ lint: setup ## formatting, linters, types, layers
 .PHONY: bench
 bench: setup ## the figures: Lucid beside the bare C libraries, in one run
 	@$(BIN)/python -m benchmarks.sealing
+	@$(BIN)/python -m benchmarks.transport
 
 .PHONY: lock
 lock: setup ## renew requirements/*.txt from requirements/*.in

@@ -17,6 +17,7 @@ from tests.cli.command import RunningStack, start_stack
 os.environ["LUCID_PORT_OFFSET"] = str(1000 + 200 * (os.getpid() % 24))
 os.environ |= {"BLOCK_TIME_SECONDS": "1", "ANCHOR_INTERVAL_SECONDS": "3"}
 
+
 @pytest.fixture(scope="session")
 def processes() -> Iterator[Processes]:
     """Programs that end with the test run, even if it is killed."""

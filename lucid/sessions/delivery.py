@@ -77,7 +77,7 @@ class Delivery:
         while self._recording.state.phase not in {"finished", "failed"}:
             self._recording.changed.clear()
             try:
-                await self._send()
+                await self.send()
                 await self._sign_due()
                 await self._read_back()
                 pause = POLL_SECONDS
@@ -93,7 +93,7 @@ class Delivery:
         with contextlib.suppress(LucidError):
             await self._report([])
 
-    async def _send(self) -> None:
+    async def send(self) -> None:
         """Sends what is on disk, as far as there are credits for it."""
         while waiting := self._waiting():
             names = tuple(pipeline.ChunkName(int(c.track), c.index) for c in waiting[:64])
