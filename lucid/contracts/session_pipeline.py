@@ -25,6 +25,8 @@ class AskCredits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Chunks that are on the recorder's disk and want to be sent, oldest first."""
 
     chunks: Annotated[tuple[ChunkName, ...], msgspec.Meta(min_length=1, max_length=64)]
+    done: Annotated[tuple[ChunkName, ...], msgspec.Meta(max_length=1000)] = ()
+    """Chunks whose credits come back."""
 
 
 class Credits(msgspec.Struct, frozen=True):

@@ -200,7 +200,8 @@ async def show_pipeline(call: Call, params: SessionPath, _: Nothing) -> pipeline
 async def bundle(call: Call, params: contract.BundleQuery, _: Nothing) -> Stream:
     """The evidence bundle."""
     await _own(call, params.session)
-    return await bundles.export(call.app[CLIENT], params.session, with_chunks=params.chunks)
+    resumed = call.request.headers.get("If-Range")
+    return await bundles.export(call.app[CLIENT], params.session, with_chunks=params.chunks, resumed=resumed)
 
 
 @handlers.on(contract.REPLAY)

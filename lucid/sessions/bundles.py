@@ -1,21 +1,29 @@
-"""Assembles evidence bundles and replays as streams: nothing larger than a piece of a chunk is held."""
+"""Lays out evidence bundles and replays: any stretch is read alone, nothing larger than a chunk is held."""
 
-from collections.abc import AsyncIterator
+import contextlib
+import hashlib
+import re
+from collections.abc import AsyncGenerator
+from functools import partial
 
 from lucid.contracts import blockchain_engine as engine
 from lucid.contracts import chunk_processor as processor
 from lucid.contracts import session_anchoring as anchoring
 from lucid.contracts import session_storage as storage
 from lucid.contracts.types import ChunkPath, SessionPath
-from lucid.evidence import archive, bundle, dsse, statements
+from lucid.evidence import archive, block, bundle, dsse, statements
 from lucid.evidence import leaf as leaves
 from lucid.evidence.bundle import Entry, Parts
 from lucid.evidence.leaf import Leaf
 from lucid.evidence.manifest import Manifest
+from lucid.kit import ranges
 from lucid.kit.client import ServiceClient
-from lucid.kit.errors import Code, Conflict
-from lucid.kit.routes import NOTHING, Stream
+from lucid.kit.errors import Code, Conflict, NotFound
+from lucid.kit.routes import NOTHING, Content, Nothing, Route, Stream
 from lucid.sessions.closing import session_leaves
+from lucid.sessions.parts import Part, Reader, held, stretch
+
+_TAG = re.compile(r'"([0-9]{1,15})-[0-9a-f]{64}"')
 
 
 async def manifest_of(client: ServiceClient, session: str) -> tuple[str, Manifest]:
@@ -30,12 +38,34 @@ async def manifest_of(client: ServiceClient, session: str) -> tuple[str, Manifes
     )
 
 
-async def export(client: ServiceClient, session: str, *, with_chunks: bool) -> Stream:
-    """The evidence bundle of a completed session, with its exact length."""
+async def export(
+    client: ServiceClient, session: str, *, with_chunks: bool, resumed: str | None = None
+) -> Content:
+    """The evidence bundle of a completed session.
+
+    `resumed` is the entity tag of a bundle that broke off. It names the block whose checkpoint that bundle
+    had, so the same bytes are made again, even though the chain has grown since then.
+    """
+    if match := _TAG.fullmatch(resumed or ""):
+        with contextlib.suppress(NotFound):
+            content = await _bundle(client, session, with_chunks, int(match[1]))
+            if ranges.tag(content) == resumed:
+                return content
+    return await _bundle(client, session, with_chunks, None)
+
+
+async def _bundle(client: ServiceClient, session: str, with_chunks: bool, height: int | None) -> Content:
+    """The bundle under the checkpoint of the block at `height`, or the newest. Raises NotFound."""
     _, manifest = await manifest_of(client, session)
     anchors = (await client.call(anchoring.OF_SESSION, SessionPath(session))).anchors
-    entries = tuple(a.entry for a in anchors if a.state == "final")
-    evidence = await client.call(engine.EVIDENCE, NOTHING, engine.EvidenceQuery(entries))
+    entries = tuple(
+        anchor.entry
+        for anchor in anchors
+        if anchor.height is not None and (height is None or anchor.height <= height)
+    )
+    if not entries:
+        raise NotFound(f"block {height} is before the session's first anchor")
+    evidence = await client.call(engine.EVIDENCE, NOTHING, engine.EvidenceQuery(entries, height))
     encoded = (await session_leaves(client, session))[: manifest.count]
     head = bundle.metadata(
         Parts(
@@ -52,38 +82,47 @@ async def export(client: ServiceClient, session: str, *, with_chunks: bool) -> S
         )
     )
     chunks = [leaves.decode(line) for line in encoded] if with_chunks else []
-    length = len(head) + sum(_member_size(leaf) for leaf in chunks) + len(archive.END)
+    layout = [held(head), *(part for leaf in chunks for part in _member(client, leaf)), held(archive.END)]
+    length = sum(part.size for part in layout)
+    # The head holds the digests of all that follows; the length says whether the chunks do.
+    digest = hashlib.sha256(head + length.to_bytes(8, "big")).hexdigest()
+    return Content(
+        partial(stretch, layout),
+        length=length,
+        etag=f"{block.decode(evidence.header.encode()).height}-{digest}",
+        content_type=bundle.MEDIA_TYPE,
+        filename=bundle.file_name(session),
+    )
 
-    async def pieces() -> AsyncIterator[bytes]:
-        yield head
-        for leaf in chunks:
-            yield archive.member_header(bundle.chunk_name(leaf), leaf.sealed_size)
-            async for piece in client.stream(storage.CHUNK, _path(leaf)):
-                yield piece
-            yield archive.padding(leaf.sealed_size)
-        yield archive.END
 
-    return Stream(pieces(), length=length, content_type=bundle.MEDIA_TYPE, filename=bundle.file_name(session))
-
-
-async def replay(client: ServiceClient, session: str) -> Stream:
+async def replay(client: ServiceClient, session: str) -> Content:
     """The recording as it was captured, opened chunk by chunk."""
     _, manifest = await manifest_of(client, session)
     encoded = (await session_leaves(client, session))[: manifest.count]
     chunks = [leaves.decode(line) for line in encoded]
-
-    async def pieces() -> AsyncIterator[bytes]:
-        for leaf in chunks:
-            async for piece in client.stream(processor.OPEN, _path(leaf)):
-                yield piece
-
-    length = sum(leaf.plain_size for leaf in chunks)
-    return Stream(pieces(), length=length, content_type="video/mp4", filename=f"{session}.mp4")
-
-
-def _path(leaf: Leaf) -> ChunkPath:
-    return ChunkPath(leaf.session, leaf.track, leaf.index)
+    layout = [Part(leaf.plain_size, _read(client, processor.OPEN, leaf)) for leaf in chunks]
+    return Content(
+        partial(stretch, layout),
+        length=sum(part.size for part in layout),
+        etag=manifest.root,
+        content_type="video/mp4",
+        filename=f"{session}.mp4",
+    )
 
 
-def _member_size(leaf: Leaf) -> int:
-    return archive.BLOCK + leaf.sealed_size + len(archive.padding(leaf.sealed_size))
+def _member(client: ServiceClient, leaf: Leaf) -> tuple[Part, ...]:
+    """A sealed chunk as a member of the archive."""
+    return (
+        held(archive.member_header(bundle.chunk_name(leaf), leaf.sealed_size)),
+        Part(leaf.sealed_size, _read(client, storage.CHUNK, leaf)),
+        held(archive.padding(leaf.sealed_size)),
+    )
+
+
+def _read(client: ServiceClient, route: Route[ChunkPath, Nothing, Stream], leaf: Leaf) -> Reader:
+    path = ChunkPath(leaf.session, leaf.track, leaf.index)
+
+    def read(first: int, stop: int) -> AsyncGenerator[bytes, None]:
+        return client.stream(route, path, part=(first, stop))
+
+    return read

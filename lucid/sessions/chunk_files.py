@@ -8,17 +8,19 @@ removed without touching the winner.
 
 import contextlib
 import errno
-import shutil
-import time
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from lucid.contracts.types import MAX_SEALED
 from lucid.evidence.leaf import ChunkId
 from lucid.kit.errors import StorageFull
 from lucid.sessions.durable import sync_directory, write_durably
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 READ_SIZE = 1024 * 1024
+REMEMBERED = 10_000
+"""Directories whose names are known to be durable; beyond these they are simply made sure of again."""
 
 
 class ChunkFiles:
@@ -28,17 +30,15 @@ class ChunkFiles:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.root = root
         self.reserve = reserve
+        self._durable: set[Path] = set()
 
     def write(self, chunk: ChunkId, digest: str, data: bytes | bytearray | memoryview) -> Path:
         """Makes a chunk durable: file fsync, rename, directory fsync. Raises StorageFull, nothing written."""
-        if self.free() < self.reserve + len(data):
-            raise StorageFull(
-                f"less than {self.reserve} bytes are free where chunks are kept; free some space"
-            )
+        self.require_room(len(data))
         path = self.path(chunk, digest)
         try:
             self._make_directory(path.parent)
-            write_durably(path, [memoryview(data)])
+            write_durably(path, [memoryview(data)], shared=True)
         except OSError as error:
             if error.errno in _FULL:
                 raise StorageFull(
@@ -47,10 +47,11 @@ class ChunkFiles:
             raise
         return path
 
-    def read(self, chunk: ChunkId, digest: str) -> Iterator[bytes]:
-        """The chunk's bytes, piece by piece."""
+    def read(self, chunk: ChunkId, digest: str, first: int, stop: int) -> Iterator[bytes]:
+        """The chunk's bytes from `first` to before `stop`, piece by piece."""
         with self.path(chunk, digest).open("rb") as file:
-            while piece := file.read(READ_SIZE):
+            file.seek(first)
+            while piece := file.read(min(READ_SIZE, stop - file.tell())):
                 yield piece
 
     def remove(self, chunk: ChunkId, digest: str) -> None:
@@ -59,28 +60,41 @@ class ChunkFiles:
             self.path(chunk, digest).unlink()
 
     def free(self) -> int:
-        """Bytes that may still be written to the disk."""
-        return shutil.disk_usage(self.root).free
+        """Bytes that may still be written to the disk; none to one that is mounted read-only."""
+        disk = os.statvfs(self.root)
+        return 0 if disk.f_flag & os.ST_RDONLY else disk.f_bavail * disk.f_frsize
 
-    def older_than(self, seconds: float) -> Iterator[tuple[ChunkId | None, Path]]:
-        """Every file last changed before then; None for what is no chunk, such as a torn temporary file."""
-        limit = time.time() - seconds
-        for path in self.root.glob("*/*/*"):
-            try:
-                if path.stat().st_mtime >= limit:
-                    continue
-                yield ChunkId(path.parts[-3], int(path.parts[-2]), int(path.name.partition("-")[0])), path
-            except (ValueError, FileNotFoundError):
-                yield None, path
+    def require_room(self, size: int = MAX_SEALED) -> None:
+        """Raises StorageFull unless a chunk of `size` bytes may be written."""
+        if self.free() < self.reserve + size:
+            raise StorageFull(
+                f"the disk that chunks are kept on is read-only, or less than {self.reserve} bytes would stay"
+                f" free on it after a chunk; free some space under {self.root}"
+            )
+
+    def sessions(self) -> list[str]:
+        """The sessions that have files here."""
+        return [path.name for path in self.root.iterdir() if path.is_dir()]
+
+    def of_session(self, session: str) -> set[Path]:
+        """The session's files, temporary ones that a crash has left among them."""
+        return set((self.root / session).glob("*/*"))
 
     def path(self, chunk: ChunkId, digest: str) -> Path:
         """Where the chunk with this sealed digest is."""
         return self.root / chunk.session / str(chunk.track) / f"{chunk.index:08d}-{digest[:16]}"
 
     def _make_directory(self, directory: Path) -> None:
-        if directory.is_dir():
+        """Makes a directory's name durable.
+
+        That it is there is not enough: whoever made it may be about to sync its name, or have died before.
+        """
+        if directory in self._durable and directory.is_dir():
             return
-        self._make_directory(directory.parent)
-        with contextlib.suppress(FileExistsError):
-            directory.mkdir(mode=0o700)
+        if directory != self.root:
+            self._make_directory(directory.parent)
+            directory.mkdir(mode=0o700, exist_ok=True)
         sync_directory(directory.parent)
+        if len(self._durable) >= REMEMBERED:
+            self._durable.clear()
+        self._durable.add(directory)

@@ -2,41 +2,38 @@
 
 import asyncio
 import contextlib
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
 
-from lucid.contracts import chunk_processor as processor
 from lucid.contracts import session_anchoring as anchoring
 from lucid.contracts import session_pipeline as pipeline
-from lucid.contracts.types import ChunkPath, SessionPath
+from lucid.contracts.types import SessionPath
 from lucid.evidence import leaf as leaves
 from lucid.evidence import merkle
-from lucid.evidence.errors import FormatError
 from lucid.evidence.leaf import Leaf
 from lucid.evidence.manifest import InterimAnchor, Manifest, RecordedTrack
 from lucid.kit import metrics as kit_metrics
 from lucid.kit.client import ServiceClient
 from lucid.kit.errors import Conflict, LucidError, Unavailable
 from lucid.kit.logs import log
-from lucid.sessions import metrics
 from lucid.sessions import recording_state as rules
 from lucid.sessions.recorder_claims import Claim
 from lucid.sessions.recording import Recording, now_ms
 from lucid.sessions.recording_errors import SpoolDamagedError
 from lucid.sessions.recording_state import Signed, State
 from lucid.sessions.signer import Signer, entry_name, submit
-from lucid.sessions.states import CHUNK
+from lucid.sessions.uploads import MOST_AT_ONCE, DeliveryError, Uploads
 
 POLL_SECONDS = 1.0
-SEND_SECONDS = 60.0
+SEND_TURN = 2.0
+"""How long chunks are sent before it is looked whether an anchor is due."""
 LONGEST_PAUSE = 5.0
-
-
-class DeliveryError(Exception):
-    """The recording cannot be brought to its end: what came back contradicts what was sent."""
+WINDOW = 64
+"""Chunks that may be ahead of the oldest one that is not stored: bounds the receipts that wait for it."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,8 @@ class Peers:
     signer: Signer
     anchor_seconds: float
     """Time between interim anchors while the session runs."""
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
+    """Bounds the chunks that are held in memory, all sessions together."""
 
 
 class Delivery:
@@ -59,9 +58,10 @@ class Delivery:
         self._leaves: list[Leaf] = []
         self._receipts: dict[int, bytes] = {}
         """Leaves that came back before the one in front of them."""
-        self._states: dict[int, str] = {}
         self._failed = 0
         self._sealed_bytes = 0
+        self._anchored_at = -math.inf
+        """When the newest anchor was signed, by the clock that nobody sets."""
         for encoded in recording.spool.leaves():
             self._take(encoded)
         recording.raw_bytes += sum(leaf.plain_size for leaf in self._leaves[: self._first_held()])
@@ -94,65 +94,40 @@ class Delivery:
             await self._report([])
 
     async def send(self) -> None:
-        """Sends what is on disk, as far as there are credits for it."""
-        while waiting := self._waiting():
-            names = tuple(pipeline.ChunkName(int(c.track), c.index) for c in waiting[:64])
-            answer = await self._peers.client.call(
-                pipeline.CREDITS, SessionPath(self._recording.session), pipeline.AskCredits(names)
-            )
-            granted = set(answer.granted)
-            chosen = [c for c, name in zip(waiting, names, strict=False) if name in granted]
-            if not chosen:
-                await asyncio.sleep(answer.retry_ms / 1000)
-                continue
-            results = await asyncio.gather(*(self._upload(c) for c in chosen), return_exceptions=True)
-            await self._keep_leaves()
-            await self._report([name for name in names if name in granted])
-            for result in results:
-                if isinstance(result, BaseException):
-                    raise result
+        """Sends what is on disk, as far as there are credits for it, for at most SEND_TURN seconds."""
+        uploads = Uploads(self._recording, self._peers.client, self._peers.slots)
+        turn = time.monotonic() + SEND_TURN
+        try:
+            async with uploads:
+                while await uploads.fill(self._waiting() if time.monotonic() < turn else []):
+                    for seq, encoded in await uploads.next():
+                        self._receipts[seq] = encoded
+                    await self._keep_leaves()
+        except Exception:
+            await self._settle(uploads)
+            raise
+        await self._settle(uploads)
+
+    async def _settle(self, uploads: Uploads) -> None:
+        self._failed += uploads.failed
+        if uploads.used:
+            await self._report(uploads.take_back())
 
     def _waiting(self) -> list[Claim]:
         return [
             claim
             for claim in self._recording.spool.pending()
-            if claim.seq >= len(self._leaves) and claim.seq not in self._receipts
+            if 0 <= claim.seq - len(self._leaves) < WINDOW and claim.seq not in self._receipts
         ]
-
-    async def _upload(self, claim: Claim) -> None:
-        self._move(claim.seq, "processing")
-        raw = await asyncio.to_thread(self._recording.spool.read, claim.seq)
-        header = processor.Claim(
-            sequence=claim.seq,
-            start_ms=claim.start_ms,
-            end_ms=claim.end_ms,
-            raw_nonce=claim.raw_nonce,
-            raw_commitment=claim.raw_commitment,
-        )
-        try:
-            receipt = await self._peers.client.call(
-                processor.PROCESS,
-                ChunkPath(self._recording.session, int(claim.track), claim.index),
-                data=raw,
-                headers={processor.CLAIM_HEADER: msgspec.json.encode(header).decode()},
-                seconds=SEND_SECONDS,
-            )
-        except LucidError as error:
-            self._failed += 1
-            self._move(claim.seq, "recorded")
-            metrics.pipeline_errors_total.labels("send", error.code.name.lower()).inc()
-            raise
-        encoded = receipt.leaf.encode()
-        _check_receipt(claim, encoded)
-        self._move(claim.seq, "sealed")
-        self._receipts[claim.seq] = encoded
 
     async def _keep_leaves(self) -> None:
         """Writes down the receipts that follow on without a hole: from then on the chunk counts as stored."""
-        while (encoded := self._receipts.pop(len(self._leaves), None)) is not None:
-            position = len(self._leaves)
-            await asyncio.to_thread(self._recording.spool.append_leaf, position, encoded)
-            self._move(position, "stored")
+        position, ready = len(self._leaves), list[bytes]()
+        while (encoded := self._receipts.pop(position + len(ready), None)) is not None:
+            ready.append(encoded)
+        if ready:
+            await asyncio.to_thread(self._recording.spool.append_leaves, position, ready)
+        for encoded in ready:
             self._take(encoded)
 
     def _take(self, encoded: bytes) -> None:
@@ -163,10 +138,12 @@ class Delivery:
 
     async def _sign_due(self) -> None:
         """Signs what is due, keeps it, and sends what session-anchoring may not have yet."""
-        state = self._recording.state
+        state, spool = self._recording.state, self._recording.spool
+        if lost := [seq for seq in spool.damaged if seq >= self.stored]:
+            raise DeliveryError(f"chunk {lost[0]} was damaged in the spool before it was stored")
         if not state.anchors:
             await self._sign_anchor(0)
-        elif state.phase == "finishing" and not self._waiting() and state.manifest is None:
+        elif state.phase == "finishing" and self.stored == spool.next_seq and state.manifest is None:
             await self._sign_manifest()
         elif state.phase in {"recording", "paused"} and self._anchor_due(state):
             await self._sign_anchor(self.stored)
@@ -175,7 +152,7 @@ class Delivery:
 
     def _anchor_due(self, state: State) -> bool:
         last = state.anchors[-1]
-        waited = now_ms() - last.signed_ms >= self._peers.anchor_seconds * 1000
+        waited = time.monotonic() - self._anchored_at >= self._peers.anchor_seconds
         return waited and self.stored > last.count
 
     async def _sign_anchor(self, count: int) -> None:
@@ -190,6 +167,7 @@ class Delivery:
         await self._recording.change(
             lambda state: msgspec.structs.replace(state, anchors=(*state.anchors, signed))
         )
+        self._anchored_at = time.monotonic()
 
     async def _sign_manifest(self) -> None:
         state, request = self._recording.state, self._recording.state.request
@@ -225,9 +203,6 @@ class Delivery:
                 raise DeliveryError("session-anchoring gave back another anchor than was sent")
             await self._recording.change(partial(rules.with_final, entry=signed.entry))
             await asyncio.to_thread(self._recording.spool.forget, signed.count)
-            for seq in [seq for seq in self._states if seq < signed.count]:
-                self._move(seq, "anchored")
-                del self._states[seq]
             await self._report([])
         if self._recording.state.manifest and self._recording.state.manifest.final:
             await self._recording.change(lambda state: msgspec.structs.replace(state, phase="finished"))
@@ -261,10 +236,6 @@ class Delivery:
         held = [claim.seq for claim in self._recording.spool.pending()]
         return min(held, default=len(self._leaves))
 
-    def _move(self, seq: int, target: str) -> None:
-        CHUNK.check(self._states.get(seq, CHUNK.first), target)
-        self._states[seq] = target
-
     def _measure(self) -> None:
         held = self._recording.spool.pending()
         age = time.time() - held[0].end_ms / 1000 if held else 0.0
@@ -273,31 +244,3 @@ class Delivery:
 
 def _signed(count: int, envelope: bytes) -> Signed:
     return Signed(count, entry_name(envelope), envelope.decode(), now_ms())
-
-
-def _check_receipt(claim: Claim, encoded: bytes) -> None:
-    """The leaf must say what the recorder saw, or the recorder must not sign it."""
-    try:
-        leaf = leaves.decode(encoded)
-    except FormatError as error:
-        raise DeliveryError(f"the receipt of chunk {claim.seq} holds no leaf: {error}") from None
-    said = (
-        leaf.session,
-        leaf.track,
-        leaf.index,
-        leaf.start_ms,
-        leaf.end_ms,
-        leaf.plain_size,
-        leaf.raw_commitment,
-    )
-    seen = (
-        claim.session,
-        int(claim.track),
-        claim.index,
-        claim.start_ms,
-        claim.end_ms,
-        claim.plain_size,
-        claim.raw_commitment,
-    )
-    if said != seen:
-        raise DeliveryError(f"the leaf of chunk {claim.seq} is not what the recorder sent")

@@ -5,7 +5,8 @@ directory. Files are readable by their owner only.
 """
 
 import os
-from collections.abc import Iterable
+import secrets
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -16,13 +17,19 @@ def open_privately(path: Path, flags: int) -> int:
     return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
-def write_durably(path: Path, parts: Iterable[bytes | bytearray | memoryview]) -> None:
+def write_durably(
+    path: Path, parts: Iterable[bytes | bytearray | memoryview], *, shared: bool = False
+) -> None:
     """Write or replace ``path``; durable on return. On failure the temporary file is removed.
+
+    ``shared``: somebody else may write the same ``path`` at this moment, so the temporary file needs a name
+    of its own; with a common one, the slower writer would truncate what the faster has called durable.
 
     Raises:
         OSError: as the file system says, for example ENOSPC.
     """
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    own = f".{secrets.token_hex(8)}" if shared else ""
+    temporary = path.with_name(f"{path.name}{own}{TEMPORARY_SUFFIX}")
     try:
         with os.fdopen(open_privately(temporary, os.O_WRONLY | os.O_TRUNC), "wb") as file:
             for part in parts:
@@ -62,11 +69,12 @@ class Journal:
             self._cut()
         self.lines = content[: self._size].splitlines()
 
-    def append(self, line: bytes) -> None:
-        """Raises ValueError for a line with a line break in it, OSError if it cannot be made durable."""
-        if line.splitlines() != [line]:
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Raises ValueError for a line with a line break in it, OSError if they cannot be made durable."""
+        if any(line.splitlines() != [line] for line in lines):
             raise ValueError("a journal line is not empty and holds no line break")
-        rest = line + b"\n"
+        rest = b"".join(line + b"\n" for line in lines)
+        size = len(rest)
         try:
             while rest:  # a raw file may take less than it is given
                 rest = rest[self._file.write(rest) :]
@@ -74,8 +82,8 @@ class Journal:
         except BaseException:
             self._cut()
             raise
-        self._size += len(line) + 1
-        self.lines.append(line)
+        self._size += size
+        self.lines += lines
 
     def close(self) -> None:
         self._file.close()

@@ -76,6 +76,7 @@ async def ask(call: Call, params: SessionPath, body: contract.AskCredits) -> con
     if state not in {"active", "paused"}:
         raise Conflict(f"the pipeline is {state} and takes no chunks", code=Code.SESSION_STATE, state=state)
     wanted = [(chunk.track, chunk.index) for chunk in body.chunks]
+    call.app[CREDITS].give_back(params.session, [(chunk.track, chunk.index) for chunk in body.done])
     granted = call.app[CREDITS].grant(params.session, wanted, time.monotonic())
     return contract.Credits(tuple(contract.ChunkName(*chunk) for chunk in granted), RETRY_MS)
 

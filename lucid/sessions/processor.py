@@ -20,7 +20,7 @@ from lucid.kit.app import Call, Handlers
 from lucid.kit.client import CLIENT
 from lucid.kit.errors import Code, Invalid, LucidError
 from lucid.kit.launch import service_client
-from lucid.kit.routes import Nothing, Stream
+from lucid.kit.routes import Content, Nothing, Stream
 from lucid.sessions import metrics
 from lucid.sessions.processor_store import SessionKeys
 
@@ -113,10 +113,10 @@ async def open_chunk(call: Call, params: ChunkPath, _: Nothing) -> Stream:
     except SealError as error:
         raise LucidError(f"the stored chunk does not open: {error}", code=Code.INTERNAL) from error
 
-    async def whole() -> AsyncIterator[bytes]:
-        yield raw
+    async def part(first: int, stop: int) -> AsyncIterator[bytes]:
+        yield raw[first:stop]
 
-    return Stream(whole(), length=len(raw), content_type="video/mp4")
+    return Content(part, length=len(raw), etag=leaf.sealed_sha256, content_type="video/mp4")
 
 
 async def create() -> web.Application:

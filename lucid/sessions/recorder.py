@@ -5,6 +5,7 @@ import contextlib
 import shutil
 import socket
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,7 @@ from lucid.sessions import metrics
 from lucid.sessions.delivery import Delivery, Peers
 from lucid.sessions.recorder_session_spool import SessionSpool
 from lucid.sessions.recording import Recording, now_ms, view
-from lucid.sessions.recording_errors import SpoolError, SpoolFullError
+from lucid.sessions.recording_errors import SpoolDamagedError, SpoolError, SpoolFullError
 from lucid.sessions.recording_state import State
 from lucid.sessions.signer import Signer
 from lucid.sessions.spool import Spool
@@ -65,10 +66,16 @@ class Recorder:
     async def recover(self) -> None:
         """Goes on with every recording that an earlier life of this service left behind."""
         for session in self._spool.sessions():
-            spool = await asyncio.to_thread(self._spool.open, session)
+            try:
+                spool = await asyncio.to_thread(self._spool.open, session)
+            except SpoolDamagedError as error:
+                # The others must not wait for it; its files stay for a person to see.
+                log.error("session in the spool cannot be opened", session_id=session, error=str(error))
+                continue
             saved = spool.load_state()
             state = msgspec.json.decode(saved, type=State) if saved else None
-            if state is None or state.phase == "finished":
+            begun = spool.next_seq > 0
+            if state is None or state.phase == "finished" or not (begun or state.phase == "recording"):
                 await self._discard(spool)
                 continue
             log.info("recording found in the spool", session_id=session, phase=state.phase)
@@ -76,8 +83,10 @@ class Recorder:
             if state.phase == "recording":
                 await recording.interrupted("recorder_restarted")
                 self._start_capture(recording)
-            if spool.next_seq:
+            if begun:
                 self._start_delivery(recording)
+            else:
+                self._tasks.start(f"start:{session}", partial(self._settle, recording))
 
     async def start(self, request: contract.StartRecording) -> contract.Recording:
         """Begins a recording; returns when its first fragment is durable."""
@@ -94,14 +103,12 @@ class Recorder:
         except SpoolError as error:
             raise Conflict(str(error), code=Code.EXISTS) from None
         self._start_capture(recording)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(START_SECONDS):
-                await recording.begun.wait()
+        await self._settle(recording)
         if not spool.next_seq:
-            await self._abandon(recording)
             why = recording.state.error or f"no picture within {START_SECONDS:g} s"
+            if recording.state.end_reason == "quota":
+                raise StorageFull(why)
             raise Invalid(f"display {request.display} cannot be recorded: {why}")
-        self._start_delivery(recording)
         return self.view(request.session)
 
     def find(self, session: str) -> Recording:
@@ -145,8 +152,14 @@ class Recorder:
 
         self._tasks.start(f"delivery:{recording.session}", deliver)
 
-    async def _abandon(self, recording: Recording) -> None:
-        """Forgets a recording that never had a picture."""
+    async def _settle(self, recording: Recording) -> None:
+        """Waits for the first chunk and has it delivered; without one the recording is forgotten."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(START_SECONDS):
+                await recording.begun.wait()
+        if recording.spool.next_seq:
+            self._start_delivery(recording)
+            return
         await recording.stop()
         await self._tasks.ended(f"capture:{recording.session}")
         await self._discard(recording.spool)

@@ -1,15 +1,23 @@
 """The bytes that a spool may hold, shared by its sessions."""
 
+import shutil
 import threading
+from pathlib import Path
 
 from lucid.sessions.recording_errors import SpoolFullError
 
 
-class Quota:
-    """``used`` of ``limit`` bytes. May be used from several threads."""
+HEADROOM_BYTES = 16 * 1024 * 1024
+"""Left free on the spool's disk by chunks: to end a session and to forget what is anchored, the recorder must
+still be able to write."""
 
-    def __init__(self, limit: int, used: int = 0) -> None:
+
+class Quota:
+    """``used`` of ``limit`` bytes of the disk under ``root``. May be used from several threads."""
+
+    def __init__(self, root: Path, limit: int, used: int = 0) -> None:
         self.limit = limit
+        self._root = root
         self._used = used
         self._lock = threading.Lock()
 
@@ -18,8 +26,13 @@ class Quota:
         return self._used
 
     def reserve(self, size: int) -> None:
-        """Count bytes about to be written. Raises SpoolFullError if they do not fit."""
+        """Count bytes about to be written. Raises SpoolFullError if quota or disk have no room for them."""
         with self._lock:
+            if shutil.disk_usage(self._root).free < size + HEADROOM_BYTES:
+                raise SpoolFullError(
+                    f"the spool's disk has no room for {size} bytes beside the {HEADROOM_BYTES} that stay free:"
+                    f" free space under {self._root}"
+                )
             if self._used + size > self.limit:
                 raise SpoolFullError(
                     f"the spool holds {self._used} of {self.limit} bytes and {size} more do not fit: wait"

@@ -132,24 +132,24 @@ class SessionSpool:
             self._delete_forgotten()
             self._quota.account(self._size_on_disk() - before)
 
-    def append_leaf(self, position: int, leaf: bytes) -> None:
-        """Make the leaf at a position of the tree durable. Saying the same again changes nothing.
+    def append_leaves(self, position: int, leaves: Sequence[bytes]) -> None:
+        """Make the leaves from a position of the tree on durable. Saying the same again changes nothing.
 
         Raises:
             SpoolError: another leaf is there already, or one before it is missing.
             SpoolFullError: the disk is full; nothing was appended.
         """
         with self._lock:
-            leaves = self._journal.lines
-            if position < len(leaves) and leaves[position] == leaf:
+            held = self._journal.lines
+            if held[position : position + len(leaves)] == list(leaves):
                 return
-            if position != len(leaves):
+            if position != len(held):
                 raise SpoolError(
-                    f"session {self.session} holds {len(leaves)} leaves: number {position} cannot be set"
+                    f"session {self.session} holds {len(held)} leaves: number {position} cannot be set"
                 )
             with _full_disk_named():
-                self._journal.append(leaf)
-            self._quota.account(len(leaf) + 1)
+                self._journal.append(leaves)
+            self._quota.account(sum(len(leaf) + 1 for leaf in leaves))
 
     def leaves(self) -> list[bytes]:
         """All leaves in tree order."""

@@ -67,6 +67,9 @@ class Recording:
     async def capture(self) -> None:
         """Captures until the recording is paused or over. What breaks off is begun again, the gap named."""
         failures = 0
+        if self._live():
+            # Begun again after a failure that left no time to note it, the gap must be noted now.
+            await self.interrupted("capture_restarted")
         while self._live() and failures < RESTARTS:
             before = self.spool.last_end_ms
             try:

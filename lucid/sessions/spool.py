@@ -45,6 +45,7 @@ class Spool:
             OSError: it cannot be created or read.
         """
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_directory(root.parent)
         self.root = root
         self._lock = os.fdopen(open_privately(root / "lock", os.O_RDWR), "rb+")
         try:
@@ -55,7 +56,7 @@ class Spool:
         for leftover in root.glob(f".{_DISCARDED}*"):
             shutil.rmtree(leftover)
         used = sum(path.stat().st_size for path in root.glob("*/*"))
-        self._quota = Quota(quota_bytes, used)
+        self._quota = Quota(root, quota_bytes, used)
 
     def close(self) -> None:
         """Let another process have the spool. Its sessions must not be used afterwards."""

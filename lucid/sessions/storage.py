@@ -22,7 +22,7 @@ from lucid.kit.errors import Code, Conflict, Invalid, NotFound, StorageFull
 from lucid.kit.health import CHECKS
 from lucid.kit.logs import log
 from lucid.kit.mongo import Document
-from lucid.kit.routes import Nothing, Stream
+from lucid.kit.routes import Content, Nothing, Stream
 from lucid.kit.tasks import TASKS
 from lucid.sessions import metrics
 from lucid.sessions.chunk_files import ChunkFiles
@@ -31,9 +31,8 @@ from lucid.sessions.storage_store import ChunkRecords
 DATABASE = "lucid_sessions"
 UPLOADS_AT_ONCE = 8
 """Bounds memory: each upload holds one chunk. Others wait in their sockets."""
-ORPHAN_SECONDS = 3600.0
-"""A file without a record is left alone this long: its record may be on the way."""
 SWEEP_SECONDS = 3600.0
+"""A file without a record is left alone from one sweep to the next: its record may be on the way."""
 
 
 class StorageSettings(settings.Common, frozen=True, kw_only=True):
@@ -85,7 +84,11 @@ async def read(call: Call, params: ChunkPath, _: Nothing) -> Stream:
     """A sealed chunk, straight from its file."""
     leaf = _decode(await _record(call, params))
     metrics.storage_operations_total.labels("read", "ok").inc()
-    return Stream(_in_thread(call.app[FILES].read(leaf.chunk, leaf.sealed_sha256)), length=leaf.sealed_size)
+
+    def part(first: int, stop: int) -> AsyncIterator[bytes]:
+        return _in_thread(call.app[FILES].read(leaf.chunk, leaf.sealed_sha256, first, stop))
+
+    return Content(part, length=leaf.sealed_size, etag=leaf.sealed_sha256)
 
 
 @handlers.on(contract.LEAF)
@@ -126,8 +129,7 @@ async def create() -> web.Application:
         await app[RECORDS].prepare()
 
         async def room() -> None:
-            if await asyncio.to_thread(files.free) < files.reserve:
-                raise StorageFull(f"less than {found.storage_reserve_gb:g} GB are free under {root}")
+            await asyncio.to_thread(files.require_room)
 
         app[CHECKS].add("disk", room)
         app[TASKS].start("sweep", lambda: _sweep(app))
@@ -138,19 +140,33 @@ async def create() -> web.Application:
 
 
 async def _sweep(app: web.Application) -> None:
-    """Keeps the usage metric, and removes files that lost a race or whose upload was cut off by a crash."""
+    """Keeps the usage metric, and removes files that lost a race or whose upload was cut off by a crash.
+
+    Not by their age: a wall clock that jumps would make a file look old whose record is still on the way.
+    """
+    suspects: set[Path] = set()
     while True:
         _, size = await app[RECORDS].totals()
         metrics.storage_used_bytes.labels("sealed").set(size)
-        for chunk, path in await asyncio.to_thread(lambda: list(app[FILES].older_than(ORPHAN_SECONDS))):
-            record = await app[RECORDS].find(chunk) if chunk else None
-            if (
-                record is None
-                or app[FILES].path(_decode(record).chunk, _decode(record).sealed_sha256) != path
-            ):
-                log.info("removing a file that no record names", path=str(path))
-                await asyncio.to_thread(path.unlink, missing_ok=True)
+        suspects = await _orphans(app, suspects)
         await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def _orphans(app: web.Application, suspects: set[Path]) -> set[Path]:
+    """Removes the files without a record that were among `suspects`; the others are suspects from now on."""
+    files, found = app[FILES], set[Path]()
+    for session in await asyncio.to_thread(files.sessions):
+        there = await asyncio.to_thread(files.of_session, session)
+        if not there:
+            continue
+        async for encoded in app[RECORDS].leaves(session):
+            leaf = leaves.decode(encoded)
+            there.discard(files.path(leaf.chunk, leaf.sealed_sha256))
+        for path in there & suspects:
+            log.info("removing a file that no record names", path=str(path))
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+        found |= there - suspects
+    return found
 
 
 def _leaf(header: str | None, chunk: ChunkId) -> tuple[Leaf, bytes]:

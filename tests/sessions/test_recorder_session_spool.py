@@ -87,7 +87,7 @@ class TestAppendedChunk:
     def test_is_for_the_owner_only(self, root: Path, session: SessionSpool) -> None:
         append(session)
         session.save_state(b"{}")
-        session.append_leaf(0, b"leaf")
+        session.append_leaves(0, [b"leaf"])
         assert {stat.S_IMODE(path.stat().st_mode) for path in (root / "s1").iterdir()} == {0o600}
         assert stat.S_IMODE((root / "s1").stat().st_mode) == 0o700
         assert stat.S_IMODE(root.stat().st_mode) == 0o700
@@ -122,7 +122,7 @@ class TestAppendedChunk:
 class TestRestart:
     def test_finds_everything_again(self, spool: Spool, session: SessionSpool) -> None:
         claims = [append(session), append(session)]
-        session.append_leaf(0, b"first")
+        session.append_leaves(0, [b"first"])
         session.save_state(b'{"any": "thing"}')
         again = reopen(spool, session)
         assert spool.sessions() == ["s1"]
@@ -146,11 +146,11 @@ class TestRestart:
         again.close()
 
     def test_cuts_off_a_torn_leaf(self, root: Path, spool: Spool, session: SessionSpool) -> None:
-        session.append_leaf(0, b"first")
+        session.append_leaves(0, [b"first"])
         with (root / "s1" / "leaves.jsonl").open("ab") as file:
             file.write(b"sec")
         again = reopen(spool, session)
-        again.append_leaf(1, b"second")
+        again.append_leaves(1, [b"second"])
         assert (root / "s1" / "leaves.jsonl").read_bytes() == b"first\nsecond\n"
         again.close()
 
@@ -179,7 +179,7 @@ class TestRestart:
     def test_counts_the_bytes_that_are_there(self, root: Path, spool: Spool, session: SessionSpool) -> None:
         for _ in range(3):
             append(session, b"x" * 1000)
-        session.append_leaf(0, b"leaf")
+        session.append_leaves(0, [b"leaf"])
         session.save_state(b"state")
         session.forget(1)
         assert spool.usage_bytes() == used(root)
@@ -267,20 +267,20 @@ class TestForget:
 
 class TestLeaves:
     def test_may_be_said_twice_but_not_differently(self, session: SessionSpool) -> None:
-        session.append_leaf(0, b"a")
-        session.append_leaf(0, b"a")
+        session.append_leaves(0, [b"a"])
+        session.append_leaves(0, [b"a"])
         assert session.leaves() == [b"a"]
         with pytest.raises(SpoolError, match="holds 1 leaves: number 0 cannot be set"):
-            session.append_leaf(0, b"b")
+            session.append_leaves(0, [b"b"])
 
     def test_come_in_order(self, session: SessionSpool) -> None:
         with pytest.raises(SpoolError, match="number 1 cannot be set"):
-            session.append_leaf(1, b"b")
+            session.append_leaves(1, [b"b"])
 
     @pytest.mark.parametrize("leaf", [b"", b"a\nb", b"a\n"])
     def test_are_one_line_each(self, session: SessionSpool, leaf: bytes) -> None:
         with pytest.raises(ValueError, match="no line break"):
-            session.append_leaf(0, leaf)
+            session.append_leaves(0, [leaf])
 
 
 class TestFullness:
@@ -304,7 +304,7 @@ class TestFullness:
     ) -> None:
         """The kernel itself cuts the write off, by a limit on the size of files."""
         append(session)
-        session.append_leaf(0, b"leaf")
+        session.append_leaves(0, [b"leaf"])
         session.save_state(b"old")
         before = files(root)
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -313,7 +313,7 @@ class TestFullness:
             with pytest.raises(SpoolFullError, match="disk takes no more"):
                 append(session, b"x" * 50_000)
             with pytest.raises(SpoolFullError, match="disk takes no more"):
-                session.append_leaf(1, b"another leaf")
+                session.append_leaves(1, [b"another leaf"])
             with pytest.raises(SpoolFullError, match="disk takes no more"):
                 session.save_state(b"x" * 50)
         finally:

@@ -76,7 +76,7 @@ while True:
     number = len(session.leaves())
     now = session.last_end_ms
     claim = session.append_chunk("screen", [b"%d" % now] * 5000, now, now + 1)
-    session.append_leaf(number, b"leaf %d" % number)
+    session.append_leaves(number, [b"leaf %d" % number])
     session.save_state(b"%d" % claim.seq)
     print(claim.seq, claim.raw_commitment, flush=True)
     if claim.seq % 3 == 0:
