@@ -36,7 +36,9 @@ lint: setup ## formatting, linters, types, layers
 .PHONY: bench
 bench: setup ## the figures: Lucid beside the bare C libraries, in one run
 	@$(BIN)/python -m benchmarks.sealing
+	@$(BIN)/python -m benchmarks.verifying
 	@$(BIN)/python -m benchmarks.transport
+	@$(BIN)/python -m benchmarks.recording
 
 .PHONY: lock
 lock: setup ## renew requirements/*.txt from requirements/*.in

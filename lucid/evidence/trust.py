@@ -23,7 +23,7 @@ _Keys = Annotated[tuple[str, ...], msgspec.Meta(max_length=128)]
 class TrustFile(Record, frozen=True, kw_only=True):
     """The file's fields."""
 
-    format: Literal["lucid-trust/v1"] = "lucid-trust/v1"
+    format: Literal["lucid-trust/v1"]
     origin: Name
     """Name of the log."""
     genesis_hash: Digest

@@ -61,6 +61,7 @@ def examples() -> dict[str, str]:
     text = checkpoint.body(header)
     line = checkpoint.cosign(text, "validator.example", VALIDATOR, START_MS // 1000)
     trust = TrustFile(
+        format="lucid-trust/v1",
         origin="log.example",
         genesis_hash=block.block_hash(header),
         validators=(Cosigner("validator.example", public_key(VALIDATOR)).vkey,),

@@ -53,6 +53,8 @@ class World:
     seed: str = "world"
     chunks: int = 6
     """Chunks on track 0."""
+    chunk_size: int = 500
+    """Incompressible bytes in each chunk; some that compress follow."""
     sound_chunks: int = 2
     """Chunks on track 1, interleaved with the first of track 0."""
     validators: int = 4
@@ -105,6 +107,7 @@ class World:
     @property
     def trust_file(self) -> TrustFile:
         return TrustFile(
+            format="lucid-trust/v1",
             origin=ORIGIN,
             genesis_hash=block.block_hash(self.genesis),
             validators=tuple(cosigner(self.seed, name).vkey for name in self.validator_names),
@@ -145,7 +148,7 @@ class World:
     def _seal(self, rng: random.Random) -> None:
         leaves = []
         for track, index in self._order():
-            raw = rng.randbytes(500) + b"frame " * rng.randrange(1, 400)
+            raw = rng.randbytes(self.chunk_size) + b"frame " * rng.randrange(1, 400)
             chunk = ChunkId(SESSION, track, index)
             done = sealing._seal_with_salt(self.session_key, chunk, raw, rng.randbytes(32), rng.randbytes(32))
             start = START_MS + index * CHUNK_MS

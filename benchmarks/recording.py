@@ -1,0 +1,138 @@
+"""What recording a desktop costs: `python -m benchmarks.recording [--json]`.
+
+The recorder's own capture runs on real X servers at 720p and 1080p with three kinds of content: idle (a still
+desktop), scrolling (a terminal full of output) and moving (a test picture in a window). Figures are the
+encoder's own processor time, in per cent of one core, and the bytes that an hour would take.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from lucid.sessions.capture import Capture
+from lucid.sessions.recorder_encoder import CaptureSettings
+from lucid.sessions.xauthority import write_cookie
+
+SIZES = ("1280x720", "1920x1080")
+SCROLL = "while :; do head -c 60 /dev/urandom | base64 | head -c 70; echo; sleep 0.05; done"
+CONTENT: dict[str, list[str]] = {
+    "idle": ["xclock", "-strftime", "%H", "-digital"],
+    "scrolling": ["xterm", "-geometry", "120x40+20+20", "-e", "bash", "-c", SCROLL],
+    "moving": ["ffplay", "-loglevel", "quiet", "-an", "-f", "lavfi", "-i", "testsrc2=size=480x270:rate=25"],
+}
+FRAME_RATE = 15
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Result:
+    """Figures for one content at one size."""
+
+    size: str
+    content: str
+    cpu_percent: float
+    mb_per_hour: float
+
+
+async def measure(
+    display: int, cookie: bytes, size: str, content: str, seconds: float, scratch: Path
+) -> Result:
+    """Captures for a while; the first second, in which the encoder starts, is not counted."""
+    environment = {**os.environ, "DISPLAY": f":{display}", "XAUTHORITY": str(scratch / "xauthority")}
+    program = await asyncio.create_subprocess_exec(
+        *CONTENT[content], env=environment, start_new_session=True, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await asyncio.sleep(1.5)
+        async with Capture(display, cookie, CaptureSettings(frame_rate=FRAME_RATE), scratch) as capture:
+            received = 0
+
+            async def receive() -> None:
+                nonlocal received
+                async for data in capture:
+                    received += len(data)
+
+            receiver = asyncio.create_task(receive())
+            await asyncio.sleep(1)
+            begin, before = time.monotonic(), _ticks(capture.pid)
+            await asyncio.sleep(seconds)
+            elapsed, used = time.monotonic() - begin, _ticks(capture.pid) - before
+            capture.stop()
+            await receiver
+    finally:
+        os.killpg(program.pid, signal.SIGKILL)
+        await program.wait()
+    return Result(
+        size=size,
+        content=content,
+        cpu_percent=round(100 * used / TICKS / elapsed, 1),
+        mb_per_hour=round(received / (elapsed + 1) * 3600 / 1e6, 1),
+    )
+
+
+def _ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def desktop(size: str, scratch: Path) -> tuple[subprocess.Popen[bytes], int, bytes]:
+    """An X server of this size, its display number and its cookie."""
+    cookie, xauthority = secrets.token_bytes(16), scratch / "xauthority"
+    write_cookie(xauthority, 0, cookie)
+    reading, writing = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{size}x24", "-nolisten", "tcp", "-noreset",
+         "-auth", str(xauthority)], pass_fds=[writing], stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    os.close(writing)
+    with os.fdopen(reading) as numbers:
+        number = int(numbers.readline())
+    write_cookie(xauthority, number, cookie)
+    return server, number, cookie
+
+
+def main(arguments: list[str]) -> int:
+    """Prints the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0] if __doc__ else None)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--seconds", type=float, default=12, help="how long to record each")
+    options = parser.parse_args(arguments)
+    results = []
+    for size in SIZES:
+        with tempfile.TemporaryDirectory(prefix="lucid-bench-") as name:
+            server, number, cookie = desktop(size, Path(name))
+            try:
+                for content in random.sample(list(CONTENT), len(CONTENT)):
+                    work = measure(number, cookie, size, content, options.seconds, Path(name))
+                    results.append(asyncio.run(work))
+            finally:
+                server.terminate()
+                server.wait()
+    results.sort(key=lambda r: (SIZES.index(r.size), list(CONTENT).index(r.content)))
+    if options.json:
+        print(json.dumps({"benchmark": "recording", "results": [asdict(r) for r in results]}))
+        return 0
+    table = Table(title=f"Recording a desktop at {FRAME_RATE} frames a second")
+    for column in ("size", "content", "% of a core", "MB an hour"):
+        table.add_column(column, justify="left" if column in {"size", "content"} else "right")
+    for r in results:
+        table.add_row(r.size, r.content, f"{r.cpu_percent:g}", f"{r.mb_per_hour:g}")
+    Console().print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
