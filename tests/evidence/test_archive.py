@@ -85,26 +85,6 @@ def test_a_flip_of_any_byte_of_a_header_is_refused() -> None:
             read(bytes(flipped))
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.CHRTYPE])
-def test_links_directories_and_devices_are_refused(kind: bytes) -> None:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        info = tarfile.TarInfo("x")
-        info.type, info.linkname = kind, "/etc/passwd"
-        tar.addfile(info)
-    with pytest.raises(FormatError, match="ustar"):
-        read(out.getvalue())
-
-
-@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_other_dialects_are_refused(form: int) -> None:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=form) as tar:
-        tar.addfile(tarfile.TarInfo("é" * 120))
-    with pytest.raises(FormatError, match="ustar"):
-        read(out.getvalue())
-
-
 def test_nothing_may_follow_the_end_or_fill_the_padding() -> None:
     data = written({"a": b"x"})
     with pytest.raises(FormatError, match="after its end"):
@@ -122,7 +102,9 @@ def test_every_shorter_file_is_cut_off() -> None:
             read(data[:size])
 
 
-@pytest.mark.parametrize(("name", "size"), [("", 1), ("x" * 101, 1), ("é", 1), ("x", 8**11), ("x", -1)])
+@pytest.mark.parametrize(
+    ("name", "size"), [("", 1), ("x" * 101, 1), ("é", 1), ("a\0b", 1), ("x", 8**11), ("x", -1)]
+)
 def test_what_does_not_fit_is_not_written(name: str, size: int) -> None:
     with pytest.raises(FormatError):
         archive.member_header(name, size)

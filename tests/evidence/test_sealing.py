@@ -28,22 +28,6 @@ def seal(raw: bytes = TEXT, chunk: ChunkId = CHUNK) -> tuple[Leaf, bytes]:
     return sealed.leaf(start_ms=1, end_ms=2), bytes(sealed.data)
 
 
-def resealed(leaf: Leaf, plain: bytes, *, codec: str = "zstd", plain_size: int) -> tuple[Leaf, bytes]:
-    """A chunk sealed by somebody who holds the key but does not follow the rules."""
-    secret = hmac.digest(SALT, KEY, "sha256")
-    key, commitment = sealing._chunk_keys(secret, leaf.chunk)
-    extra = sealing._additional_data(leaf.chunk, codec, plain_size)  # type: ignore[arg-type]  # any str
-    data = SALT + AESGCM(key).encrypt(bytes(12), plain, extra)
-    changed = {
-        "codec": codec,
-        "plain_size": plain_size,
-        "sealed_size": len(data),
-        "sealed_sha256": hashlib.sha256(data).hexdigest(),
-        "key_commitment": commitment.hex(),
-    }
-    return msgspec.structs.replace(leaf, **changed), data
-
-
 class TestPublishedVectors:
     def test_hkdf_rfc_5869_case_1(self) -> None:
         secret = sealing._extract(bytes(range(13)), b"\x0b" * 22)
@@ -192,29 +176,3 @@ class TestOpening:
         leaf, data = seal()
         with pytest.raises(SealError, match="has 10 bytes"):
             sealing.open_sealed(KEY, leaf, data[:10])
-
-    def test_refuses_a_recording_that_the_recorder_did_not_commit_to(self) -> None:
-        leaf, _ = seal()
-        forged, data = resealed(leaf, NONCE + zstandard.compress(TEXT[::-1]), plain_size=len(TEXT))
-        with pytest.raises(SealError, match="raw_commitment"):
-            sealing.open_sealed(KEY, forged, data)
-
-    def test_refuses_a_decompression_bomb_before_allocating(self) -> None:
-        leaf, _ = seal()
-        bomb = zstandard.compress(bytes(300 * 1024 * 1024))
-        forged, data = resealed(leaf, NONCE + bomb, plain_size=1000)
-        with pytest.raises(SealError, match="states another size"):
-            sealing.open_sealed(KEY, forged, data)
-
-    @pytest.mark.parametrize("payload", [b"", b"not zstd", zstandard.compress(TEXT)[:-1]])
-    def test_refuses_a_broken_payload(self, payload: bytes) -> None:
-        leaf, _ = seal()
-        forged, data = resealed(leaf, NONCE + payload, plain_size=len(TEXT))
-        with pytest.raises(SealError, match="compress"):
-            sealing.open_sealed(KEY, forged, data)
-
-    def test_refuses_data_after_the_compressed_frame(self) -> None:
-        leaf, _ = seal()
-        forged, data = resealed(leaf, NONCE + zstandard.compress(TEXT) + b"more", plain_size=len(TEXT))
-        with pytest.raises(SealError, match="does not decompress"):
-            sealing.open_sealed(KEY, forged, data)
