@@ -118,7 +118,9 @@ async def test_people_register_log_in_are_given_roles_and_outlive_a_restart(depl
         assert await host.stop("auth-service") == 0
         assert await someone.status_and_code("GET", API + "/users/me", user) == "503 LUCID_ERR_5008"
         await host.start("auth-service")
-        assert await someone.status_and_code("GET", API + "/users/me", user) == "200"
+        async with asyncio.timeout(30):
+            while await someone.status_and_code("GET", API + "/users/me", user) != "200":
+                await asyncio.sleep(0.2)
 
         async with aiohttp.ClientSession() as session:
             operator = Person(session, host.plain_url)

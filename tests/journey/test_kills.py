@@ -36,21 +36,19 @@ class Recorder:
         return dict(json.loads(out))
 
 
-def record(stack: RunningStack, *options: str, seconds: int = SECONDS) -> Recorder:
+def record(stack: RunningStack) -> Recorder:
     """Begins to record a small desktop."""
-    argv = [*LUCID, "record", "--seconds", str(seconds), "--fps", "10", "--size", "640x480", "--json"]
+    argv = [*LUCID, "record", "--seconds", str(SECONDS), "--fps", "10", "--size", "640x480", "--json"]
     env = os.environ | {"LUCID_STATE": str(stack.state.directory)}
-    command = [*argv, *options, "--", "xclock", "-update", "1"]
+    command = [*argv, "--", "xclock", "-update", "1"]
     pipe = subprocess.PIPE
     return Recorder(subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True))
 
 
-def sessions(stack: RunningStack) -> list[dict[str, Any]]:
-    return list(json.loads(stack.lucid("sessions", "--json").stdout)["sessions"])
-
-
-def is_recording(stack: RunningStack, name: str) -> bool:
-    return any(s["name"] == name and s["state"] == "recording" and s["chunks"] for s in sessions(stack))
+def spooled(stack: RunningStack) -> set[str]:
+    """The sessions of which the recorder has a chunk on its disk, or had one."""
+    spool = stack.state.service("session-recorder") / "spool"
+    return {claim.parent.name for claim in spool.glob("*/[0-9]*.json")}
 
 
 def proved(stack: RunningStack, session: str, directory: Path) -> Report:
@@ -78,8 +76,9 @@ def workers_of(pid: int) -> list[int]:
 def test_killed_in_mid_recording_the_recording_completes(
     stack: RunningStack, service: str, tmp_path: Path
 ) -> None:
-    recorder = record(stack, "--name", f"kill {service}")
-    until(lambda: is_recording(stack, f"kill {service}"), seconds=60)
+    before = spooled(stack)
+    recorder = record(stack)
+    until(lambda: spooled(stack) - before, seconds=60)
     pid = pid_of(stack, service)
     for victim in (*workers_of(pid), pid):
         os.kill(victim, signal.SIGKILL)

@@ -34,7 +34,7 @@ def b64(raw: bytes) -> str:
 def claims(**changes: Any) -> dict[str, Any]:
     now = int(time.time())
     made = {
-        "sub": "user-1", "role": "node_operator", "iat": now, "exp": now + 60, "jti": "t1",
+        "sub": "user-1", "role": "node_operator", "iat": now, "exp": now + 3600, "jti": "t1",
         "iss": tokens.ISSUER, "aud": tokens.AUDIENCE, **changes,
     }  # fmt: skip
     return {name: value for name, value in made.items() if value is not None}
