@@ -1,6 +1,5 @@
 """auth-service and api-gateway as they run on a host: processes of their own, on sockets held for them."""
 
-import asyncio
 import os
 import signal
 import socket
@@ -15,6 +14,7 @@ import pytest
 from lucid.contracts.api_gateway import PREFIX as API
 from tests.auth.live import BOOTSTRAP_TOKEN, PASSWORD, Deployment, Person, inherited, person
 from tests.kit.worker_process import PASS_SOCKETS, ROOT, listening
+from tests.sessions.waiting import until
 
 MAIL = "anna@example.org"
 SERVE = "from lucid.kit import launch; launch.run({!r})"
@@ -118,9 +118,11 @@ async def test_people_register_log_in_are_given_roles_and_outlive_a_restart(depl
         assert await host.stop("auth-service") == 0
         assert await someone.status_and_code("GET", API + "/users/me", user) == "503 LUCID_ERR_5008"
         await host.start("auth-service")
-        async with asyncio.timeout(30):
-            while await someone.status_and_code("GET", API + "/users/me", user) != "200":
-                await asyncio.sleep(0.2)
+
+        async def back() -> bool:
+            return await someone.status_and_code("GET", API + "/users/me", user) == "200"
+
+        await until(back, seconds=30)
 
         async with aiohttp.ClientSession() as session:
             operator = Person(session, host.plain_url)
