@@ -1,5 +1,6 @@
 """auth-service and api-gateway as they run on a host: processes of their own, on sockets held for them."""
 
+import asyncio
 import os
 import signal
 import socket
