@@ -23,8 +23,12 @@ down: ## stop the stack that `make up` started
 	@$(BIN)/lucid dev stop
 
 .PHONY: test
-test: lint ## everything that must hold: linters, types, layers, all tests on the real servers
+test: setup-test lint ## everything that must hold: linters, types, layers, all tests on the real servers
 	@$(BIN)/python -m pytest
+
+.PHONY: setup-test
+setup-test:
+	@scripts/setup test
 
 .PHONY: lint
 lint: setup ## formatting, linters, types, layers
@@ -34,11 +38,12 @@ lint: setup ## formatting, linters, types, layers
 	@$(BIN)/mypy
 
 .PHONY: bench
-bench: setup ## the figures: Lucid beside the bare C libraries, in one run
-	@$(BIN)/python -m benchmarks.sealing
-	@$(BIN)/python -m benchmarks.verifying
-	@$(BIN)/python -m benchmarks.transport
-	@$(BIN)/python -m benchmarks.recording
+bench: setup-bench ## the figures, beside the bare C libraries and other programs, in one run
+	@$(BIN)/python -m benchmarks
+
+.PHONY: setup-bench
+setup-bench:
+	@scripts/setup bench
 
 .PHONY: lock
 lock: setup ## renew requirements/*.txt from requirements/*.in
