@@ -44,7 +44,12 @@ CODEC_OPTIONS: CodecOptions[Document] = CodecOptions(type_registry=TypeRegistry(
 
 
 def connect(url: str) -> AsyncMongoClient[Document]:
-    """A client whose writes are acknowledged by a majority, journalled and retried."""
+    """A client whose writes are acknowledged by a majority, journalled and retried.
+
+    The pool keeps 5 connections ready, or what `minPoolSize` in the URL says.
+    """
+    if "minpoolsize=" not in url.lower():
+        url += ("&" if "?" in url else "/?") + "minPoolSize=5"
     return AsyncMongoClient(
         url,
         w="majority",
@@ -53,7 +58,6 @@ def connect(url: str) -> AsyncMongoClient[Document]:
         timeoutMS=TIMEOUT_MS,
         connectTimeoutMS=CONNECT_TIMEOUT_MS,
         heartbeatFrequencyMS=HEARTBEAT_MS,
-        minPoolSize=5,
         maxPoolSize=20,
         readConcernLevel="majority",
         event_listeners=[_Commands(), _Pool()],
