@@ -33,7 +33,7 @@ def mongodb_url(processes: Processes, tmp_path_factory: pytest.TempPathFactory) 
     directory: Path = tmp_path_factory.mktemp("mongodb")
     port = servers.free_port()
     servers.start_mongod(processes, directory / "data", directory / "mongod.log", port)
-    # A client that is closed while it fills its pool leaves a socket open (pymongo 4.20), and tests close many.
+    # A client closed while it fills its pool leaves a socket open (pymongo 4.20), and tests close many.
     return f"{servers.mongodb_url(port)}&minPoolSize=0"
 
 

@@ -17,6 +17,9 @@ from lucid.blocks.sequence import take_numbers
 from lucid.kit.errors import Conflict
 from lucid.kit.mongo import Database, Document
 
+RECORDED: tuple[Kind, ...] = ("anchor", "manifest")
+"""What a session's recording consists of in the log; its other entries say what happened to it later."""
+
 AnchorState = Literal["pending", "final", "refused"]
 
 
@@ -34,6 +37,8 @@ class AnchorRecord:
     envelope: str
     state: AnchorState
     arrived_ms: int
+    order: int
+    """Place in the order of arrival."""
     index: int | None = None
     height: int | None = None
     reason: str | None = None
@@ -101,8 +106,16 @@ class AnchorStore:
         return [_record(found) async for found in self._anchors.find(query).sort("order", 1)]
 
     async def of_session(self, session: str) -> list[AnchorRecord]:
-        """Return all anchors of a session in order of arrival."""
-        return [_record(found) async for found in self._anchors.find({"session": session}).sort("order", 1)]
+        """Return a session's anchors and manifests in order of arrival."""
+        query = {"session": session, "kind": {"$in": RECORDED}}
+        return [_record(found) async for found in self._anchors.find(query).sort("order", 1)]
+
+    async def life_of(self, session: str, before: int | None, limit: int) -> list[AnchorRecord]:
+        """Return what else the log says of a session, newest first, from before place `before`."""
+        query: Document = {"session": session, "kind": {"$nin": RECORDED}}
+        if before is not None:
+            query["order"] = {"$lt": before}
+        return [_record(found) async for found in self._anchors.find(query).sort("order", -1).limit(limit)]
 
     async def pending(self, *, handed: bool, limit: int, max_bytes: int) -> list[AnchorRecord]:
         """Return the oldest pending anchors that blockchain-engine has, or has not, been handed."""
@@ -167,6 +180,7 @@ def _record(found: Document) -> AnchorRecord:
         envelope=found["envelope"],
         state=found["state"],
         arrived_ms=found["arrived_ms"],
+        order=found["order"],
         index=found.get("index"),
         height=found.get("height"),
         reason=found.get("reason"),

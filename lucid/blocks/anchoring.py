@@ -59,8 +59,7 @@ async def submit(call: Call, _params: Nothing, body: contract.Submit) -> contrac
     call.app[WORKER].require_ready()
     store = call.app[STORE]
     await _require_signature(store, entry)
-    recorder = entry.signer if isinstance(entry.claim, Registration) else entry.claim.recorder
-    record = await store.add(entry, recorder, now_ms())
+    record = await store.add(entry, entry.recorder, now_ms())
     call.app[WORKER].wake()
     return _anchor(record)
 
@@ -72,6 +71,14 @@ async def status(call: Call, params: contract.AnchorPath, _body: Nothing) -> con
     if record is None:
         raise NotFound(f"no anchor {params.entry} has been handed in", entry=params.entry)
     return _anchor(record)
+
+
+@handlers.on(contract.LIFE)
+async def life(call: Call, params: contract.LifeQuery, _body: Nothing) -> contract.Life:
+    """A page of what happened to a session's recording afterwards."""
+    found = await call.app[STORE].life_of(params.session, params.before, params.limit + 1)
+    more = found[params.limit - 1].order if len(found) > params.limit else None
+    return contract.Life(tuple(_anchor(record) for record in found[: params.limit]), more)
 
 
 @handlers.on(contract.OF_SESSION)

@@ -155,7 +155,7 @@ async def entry(call: Call, params: contract.EntryPath, _body: Nothing) -> contr
 @handlers.on(contract.EVIDENCE)
 async def evidence(call: Call, _params: Nothing, body: contract.EvidenceQuery) -> contract.Evidence:
     """Entries and their proofs, all to one checkpoint."""
-    chain, published = call.app[RUNNER].chain, _published(call)
+    chain, published = call.app[RUNNER].chain, await _published_at(call, body.height)
     size = published.header.log_size
     found = await call.app[RUNNER].store.entries.of(set(body.entries))
     indexed: dict[int, EntryRecord] = {}
@@ -205,6 +205,17 @@ def _published(call: Call) -> Published:
     return published
 
 
+async def _published_at(call: Call, height: int | None) -> Published:
+    """The checkpoint of the block at `height`; None: the newest. Raises NotFound, Unavailable."""
+    newest = _published(call)
+    if height is None:
+        return newest
+    record = await call.app[RUNNER].store.block(height)
+    if record is None or record.checkpoint is None or height > newest.header.height:
+        raise NotFound(f"block {height} has no published checkpoint", height=height)
+    return Published(record.header, record.checkpoint)
+
+
 def _require_published(published: Published, size: int) -> None:
     newest = published.header.log_size
     if size > newest:
@@ -217,6 +228,7 @@ def _require_published(published: Published, size: int) -> None:
 
 def _trust_file(chain: Chain) -> TrustFile:
     return TrustFile(
+        format="lucid-trust/v1",
         origin=chain.plan.origin,
         genesis_hash=block.block_hash(chain.genesis),
         validators=tuple(each.vkey for each in chain.plan.validators),

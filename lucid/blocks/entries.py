@@ -6,21 +6,23 @@ from typing import Literal, cast
 from lucid.evidence import log, statements
 from lucid.evidence.dsse import Envelope
 from lucid.evidence.errors import EvidenceError
+from lucid.evidence.life import Access, Erasure, Hold
 from lucid.evidence.manifest import InterimAnchor, Manifest
 from lucid.evidence.registration import Registration
 from lucid.evidence.statements import Statement
 
-Kind = Literal["registration", "anchor", "manifest"]
-Claim = Registration | InterimAnchor | Manifest
+Kind = Literal["registration", "anchor", "manifest", "access", "hold", "erasure"]
+Claim = Registration | InterimAnchor | Manifest | Access | Hold | Erasure
 
-_CLAIMS: dict[str, type[Statement]] = {
-    claim.PAYLOAD_TYPE: claim for claim in (Registration, InterimAnchor, Manifest)
-}
 _KINDS: dict[type[Statement], Kind] = {
     Registration: "registration",
     InterimAnchor: "anchor",
     Manifest: "manifest",
+    Access: "access",
+    Hold: "hold",
+    Erasure: "erasure",
 }
+_CLAIMS: dict[str, type[Statement]] = {claim.PAYLOAD_TYPE: claim for claim in _KINDS}
 
 
 class Refused(Exception):
@@ -47,6 +49,11 @@ class LogEntry:
     def signer(self) -> str:
         """The key id that the envelope claims to be signed by."""
         return self.envelope.signer
+
+    @property
+    def recorder(self) -> str:
+        """Key id of the recorder that it is about; the signer's own where it is about none."""
+        return self.claim.recorder if isinstance(self.claim, InterimAnchor | Manifest) else self.signer
 
     @property
     def session(self) -> str | None:

@@ -13,6 +13,7 @@ from lucid.blocks.transactions import transactions_root
 from lucid.evidence import block, dsse, merkle, registration
 from lucid.evidence.block import Header
 from lucid.evidence.errors import EvidenceError
+from lucid.evidence.life import Access, Erasure, Hold
 from lucid.evidence.manifest import InterimAnchor, Manifest
 from lucid.evidence.registration import Registration, Role
 
@@ -49,7 +50,11 @@ class Session:
     root: str
     """Root at the last anchor, hex."""
     closed: bool
-    """Whether its manifest is in the log; then nothing follows."""
+    """Whether its manifest is in the log; then no anchor follows."""
+    held: bool = False
+    """Whether a legal hold is on it."""
+    erased: bool = False
+    """Whether its tombstone is in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +165,8 @@ def _apply_claim(state: ChainState, entry: LogEntry) -> ChainState:
             return _anchor(state, entry, anchor)
         case Manifest() as manifest:
             return _close(state, entry, manifest)
+        case Access() | Hold() | Erasure() as claim:
+            return _live_on(state, entry, claim)
 
 
 def _register(state: ChainState, entry: LogEntry) -> ChainState:
@@ -205,6 +212,30 @@ def _close(state: ChainState, entry: LogEntry, manifest: Manifest) -> ChainState
     elif entry.signer != session.recorder:
         raise Refused("a manifest is signed by the recorder itself, unless its end_reason is recorder_lost")
     return replace(state, sessions={**state.sessions, manifest.session: replace(session, closed=True)})
+
+
+def _live_on(state: ChainState, entry: LogEntry, claim: Access | Hold | Erasure) -> ChainState:
+    """What happens to a session's recording afterwards, or to what there is of it already."""
+    if _verified_signer(state, entry).role != "closer":
+        raise Refused(f"an entry of kind {entry.kind} is signed by a key registered in the role closer")
+    session = state.sessions.get(claim.session)
+    if session is None:
+        raise Refused(f"session {claim.session} is not on the log; anchor it with count 0 first")
+    if isinstance(claim, Hold):
+        session = replace(session, held=claim.held)
+    elif isinstance(claim, Erasure):
+        _require_erasable(session, claim.session)
+        session = replace(session, erased=True)
+    return replace(state, sessions={**state.sessions, claim.session: session})
+
+
+def _require_erasable(session: Session, name: str) -> None:
+    if not session.closed:
+        raise Refused(f"session {name} is not closed; only what has ended can be erased")
+    if session.held:
+        raise Refused(f"session {name} is under a legal hold; end the hold first")
+    if session.erased:
+        raise Refused(f"session {name} is erased already: its tombstone is in the log")
 
 
 def _verified_signer(state: ChainState, entry: LogEntry) -> Key:

@@ -15,6 +15,7 @@ writes whoever comes next, this engine or another, finishes what is there.
 No MongoDB transactions: one that is open when its client is killed holds its documents for up to a minute.
 """
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ class Store:
             async for found in self._keys.find({"_id": {"$in": list(needed.keys)}})
         }
         sessions = {
-            found["_id"]: Session(found["recorder"], found["count"], found["root"], found["closed"])
+            found["_id"]: _session(found)
             async for found in self._sessions.find({"_id": {"$in": list(needed.sessions)}})
         }
         return ChainState(log, keys, sessions, await self.entries.final_of(needed.entries))
@@ -158,7 +159,7 @@ class Store:
             if before.keys.get(name) != key
         ]
         sessions = [
-            {"_id": name, "recorder": s.recorder, "count": s.count, "root": s.root, "closed": s.closed}
+            {"_id": name, **dataclasses.asdict(s)}
             for name, s in after.sessions.items()
             if before.sessions.get(name) != s
         ]
@@ -193,6 +194,13 @@ def _document(record: BlockRecord) -> Document:
         "transactions": [list(entries) for entries in record.transactions],
         "state": record.state,
     }
+
+
+def _session(found: Document) -> Session:
+    """What a document does not say, one from before holds and erasures for example, has its default."""
+    return Session(
+        **{field.name: found[field.name] for field in dataclasses.fields(Session) if field.name in found}
+    )
 
 
 def _record(found: Document) -> BlockRecord:

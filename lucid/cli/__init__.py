@@ -30,8 +30,11 @@ Exit codes:
 """
 
 COMMANDS = {
+    "access": "lucid.cli.life:access",
     "bundle": "lucid.cli.bundle:bundle",
     "dev": "lucid.cli.dev:dev",
+    "erase": "lucid.cli.life:erase",
+    "hold": "lucid.cli.life:hold",
     "record": "lucid.cli.record:record",
     "replay": "lucid.cli.replay:replay",
     "serve": "lucid.cli.serve:serve",

@@ -3,10 +3,11 @@
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import aiohttp
@@ -27,6 +28,7 @@ ANSWER_SECONDS = 60.0
 PATIENCE_SECONDS = 30.0
 """How long a question is repeated while the deployment, or a service of it, is away."""
 _PAUSE_SECONDS = 0.5
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class ApiError(Exception):
@@ -90,44 +92,59 @@ class Api:
 
     @asynccontextmanager
     async def stream(
-        self, route: Route[P, Nothing, Stream], params: P
+        self, route: Route[P, Nothing, Stream], params: P, headers: Mapping[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """An answer whose body is read piece by piece. Raises ApiError, also while it is being read."""
-        async with self._open(route, params, None, None) as answer:
+        """An answer whose body is read piece by piece; 206 only where `headers` ask for a part of it.
+
+        Raises ApiError, also while it is being read.
+        """
+        async with self._open(route, params, None, None, headers) as answer:
             yield answer
 
     @asynccontextmanager
     async def _open(
-        self, route: Route[P, B, R], params: P, body: object, seconds: float | None
+        self,
+        route: Route[P, B, R],
+        params: P,
+        body: object,
+        seconds: float | None,
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer, logged in anew where the token has expired."""
         if route.access > Access.PUBLIC and self._token is None:
             await self._log_in()
         try:
-            async with self._send(route, params, body, seconds) as answer:
+            async with self._send(route, params, body, seconds, headers) as answer:
                 yield answer
         except _ExpiredError:
             await self._log_in()
-            async with self._send(route, params, body, seconds) as answer:
+            async with self._send(route, params, body, seconds, headers) as answer:
                 yield answer
 
     @asynccontextmanager
     async def _send(
-        self, route: Route[P, B, R], params: P, body: object, seconds: float | None
+        self,
+        route: Route[P, B, R],
+        params: P,
+        body: object,
+        seconds: float | None,
+        headers: Mapping[str, str],
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+        head = dict(headers)
+        if body is not None:
+            head["Content-Type"] = "application/json"
         if route.access > Access.PUBLIC:
-            headers["Authorization"] = f"Bearer {self._token}"
+            head["Authorization"] = f"Bearer {self._token}"
         try:
             async with self._session.request(
                 route.method,
                 _url(self._target.url, route, params),
                 data=msgspec.json.encode(body) if body is not None else None,
-                headers=headers,
+                headers=head,
                 timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=5.0, sock_read=ANSWER_SECONDS),
                 allow_redirects=False,
             ) as answer:
-                if answer.status != route.status:
+                if answer.status != route.status and not (answer.status == 206 and "Range" in head):
                     raise self._refusal(await answer.read(), answer.status)
                 yield answer
         except aiohttp.ClientConnectorCertificateError as error:

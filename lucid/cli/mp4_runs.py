@@ -1,6 +1,8 @@
 """Finds where each run of the encoder begins in a file of fragmented MP4 streams one after another.
 
-A run begins with a top-level `ftyp` box (ISO/IEC 14496-12 section 4.3).
+Each chunk of a recording begins with the init segment of its run, `ftyp` and `moov` (ISO/IEC 14496-12 section
+4.3). A run begins where the fragment after it is the encoder's first, or follows upon another run's init
+segment; elsewhere the init segment only says again what a player knows, and is left out.
 """
 
 import io
@@ -13,28 +15,43 @@ class Mp4Error(Exception):
 
 
 class Run(NamedTuple):
-    """Bytes [`begin`, `end`) of the file, and how many of them lie before the first fragment."""
+    """One run: its init segment, and the stretches of the file, from and to, that it consists of."""
 
-    begin: int
-    end: int
-    head: int
+    head: bytes
+    spans: list[tuple[int, int]]
 
 
 def find_runs(file: BinaryIO) -> list[Run]:
     """The runs of a seekable file, in order. Raises Mp4Error."""
-    starts: list[int] = []
-    heads: list[int] = []
-    end = 0
+    runs: list[Run] = []
+    init: tuple[int, int] | None = None
     for kind, offset, size in _boxes(file):
-        if kind == b"ftyp":
-            starts.append(offset)
-            heads.append(0)
-        elif not starts:
-            raise Mp4Error(f"the recording begins with a box {kind!r}, not with ftyp")
-        if kind in {b"ftyp", b"moov"}:
-            heads[-1] += size
         end = offset + size
-    return [Run(*run) for run in zip(starts, [*starts[1:], end], heads, strict=True)] if starts else []
+        if kind in {b"ftyp", b"moov"}:
+            init = (init[0] if init else offset, end)
+        elif init:
+            head = _read(file, *init)
+            if not runs or head != runs[-1].head or _sequence_number(file, offset) == 1:
+                runs.append(Run(head, [(init[0], end)]))
+            else:
+                runs[-1].spans.append((offset, end))
+            init = None
+        elif runs:
+            begin, _ = runs[-1].spans.pop()
+            runs[-1].spans.append((begin, end))
+        else:
+            raise Mp4Error(f"the recording begins with a box {kind!r}, not with ftyp")
+    return runs
+
+
+def _sequence_number(file: BinaryIO, offset: int) -> int:
+    """The number of a fragment in its run, from 1: in `mfhd`, the first box in a `moof` (section 8.8.5)."""
+    return int.from_bytes(_read(file, offset + 20, offset + 24), "big")
+
+
+def _read(file: BinaryIO, begin: int, end: int) -> bytes:
+    file.seek(begin)
+    return file.read(end - begin)
 
 
 def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:

@@ -3,54 +3,98 @@
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
 from lucid.cli.api import Target
-from lucid.cli.download import PIECE, fetch, whole_file
+from lucid.cli.download import PIECE, Partial, fetch, whole_file
 from lucid.cli.mp4_runs import Mp4Error, Run, find_runs
-from lucid.cli.output import Failure, err, out, run, size
-from lucid.cli.target import target_options
+from lucid.cli.output import Failure, Misuse, err, out, run, size
+from lucid.cli.target import late_target_options
 from lucid.contracts import session_api
 from lucid.contracts.types import SessionPath
+from lucid.evidence.bundle import BundleReader
+from lucid.evidence.disclosed import open_chunks
+from lucid.evidence.verify import verify
 
 JOIN_SECONDS = 600
+PICTURE = 0
+"""The track that is played."""
 
 
 @click.command(epilog="Example: lucid replay 018f2b6e-7c1d-4b3a-9e52-0c4d8a6f1b27 -o session.mp4")
-@click.argument("session", metavar="ID")
+@click.argument("session", metavar="[ID]", required=False)
+@click.option(
+    "--bundle",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Play the stretch that this bundle discloses, offline; instead of ID.",
+)
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to; default ID.mp4.",
 )
-@target_options
-def replay(session: str, output: Path | None, target: Target) -> None:
+@late_target_options
+def replay(
+    session: str | None, bundle: Path | None, output: Path | None, find_target: Callable[[], Target]
+) -> None:
     """Fetch the recording of session ID as a playable MP4 file.
 
     Where the capture was started anew, its parts are joined (this needs ffmpeg); where the screen changed its
-    size they can't be, and become numbered files. Replaying proves nothing: `lucid verify` does.
+    size they can't be, and become numbered files. Replaying proves nothing: `lucid verify` does. Each replay
+    is put on record in the log first. With --bundle, nothing is fetched and no network is used.
     """
-    made = fetch_replay(target, SessionPath(session), output or Path(f"{session}.mp4"))
+    if session and not bundle:
+        made = fetch_replay(find_target(), SessionPath(session), output or Path(f"{session}.mp4"))
+    elif bundle and not session:
+        made = play_bundle(bundle, output)
+    else:
+        raise Misuse("name either the ID of a session or, with --bundle, a file")
     for path in made:
         out.print(str(path))
 
 
+def play_bundle(bundle: Path, output: Path | None) -> list[Path]:
+    """Writes what a bundle discloses as a recording; returns the files' names. Raises Failure."""
+    with bundle.open("rb") as file:
+        report = verify(file)
+        if report.failure:
+            raise Failure(f"{bundle} is refused at step {report.failure.number}: {report.failure.detail}")
+        file.seek(0)
+        reader = BundleReader(file)
+        if not reader.parts.keys:
+            raise Failure(
+                f"{bundle} discloses nothing; `lucid bundle ID --from TIME --to TIME` fetches one that does"
+            )
+
+        def fetch_opened(whole: BinaryIO) -> int:
+            pictures = (raw for leaf, raw in open_chunks(reader) if leaf.track == PICTURE)
+            return sum(map(whole.write, pictures))
+
+        session = reader.parts.session
+        return _play(fetch_opened, session, output or Path(f"{session}.mp4"))
+
+
 def fetch_replay(target: Target, session: SessionPath, path: Path) -> list[Path]:
     """Writes the recording to `path`, or to numbered files beside it; returns their names. Raises Failure."""
+    return _play(lambda file: run(_fetch(target, session, file)), session.session, path)
+
+
+def _play(bring: Callable[[BinaryIO], int], session: str, path: Path) -> list[Path]:
+    """Writes the recording that `bring` puts into a file, and returns the bytes of, as files that play."""
     with (
         tempfile.TemporaryDirectory(prefix="lucid-replay-", dir=path.parent) as scratch,
         (Path(scratch) / "whole.mp4").open("w+b") as file,
     ):
-        received = run(_fetch(target, session, file))
+        received = bring(file)
         try:
             runs = find_runs(file)
         except Mp4Error as error:
-            raise Failure(f"session {session.session}: {error}") from None
+            raise Failure(f"session {session}: {error}") from None
         made = write(file, runs, path, Path(scratch))
     err.print(f"{size(received)} in {len(runs)} run(s) of the capture")
     return made
@@ -66,8 +110,7 @@ def write(file: BinaryIO, runs: Sequence[Run], path: Path, scratch: Path) -> lis
     if len(runs) == 1:
         _copy(file, runs[0], path)
         return [path]
-    heads = {_read(file, item.begin, item.head) for item in runs}
-    alike = len(heads) == 1
+    alike = len({item.head for item in runs}) == 1
     directory = scratch if alike else path.parent
     parts = [directory / f"{path.stem}-{number}{path.suffix}" for number in range(1, len(runs) + 1)]
     for item, part in zip(runs, parts, strict=True):
@@ -101,20 +144,13 @@ def _reason(error: subprocess.CalledProcessError | subprocess.TimeoutExpired) ->
 
 
 def _copy(file: BinaryIO, item: Run, path: Path) -> None:
-    file.seek(item.begin)
-    left = item.end - item.begin
     with whole_file(path) as target:
-        while left:
-            piece = file.read(min(PIECE, left))
-            target.write(piece)
-            left -= len(piece)
-
-
-def _read(file: BinaryIO, offset: int, length: int) -> bytes:
-    file.seek(offset)
-    return file.read(length)
+        for begin, end in item.spans:
+            file.seek(begin)
+            while piece := file.read(min(PIECE, end - file.tell())):
+                target.write(piece)
 
 
 async def _fetch(target: Target, session: SessionPath, file: BinaryIO) -> int:
     async with target.open() as api:
-        return await fetch(api, session_api.REPLAY, session, file, "recording")
+        return await fetch(api, session_api.REPLAY, session, Partial(file), "recording")

@@ -59,7 +59,7 @@ async def details_of(api: Api, session: str) -> Details:
         *await asyncio.gather(
             api.call(session_api.GET, path),
             api.call(session_api.PIPELINE, path),
-            api.call(session_api.PROOF, path),
+            api.call(session_api.PROOF, session_api.ProofQuery(session, limit=100)),
         )
     )
 
@@ -97,6 +97,13 @@ def _show(details: Details) -> None:
         "stored": f"{pipeline.stored} chunks, {size(pipeline.sealed_bytes)} sealed",
         "anchored": f"{pipeline.anchored} chunks; manifest {'final' if proof.anchored else 'not yet final'}",
     }
+    if session.erased_ms is not None:
+        rows["kept"] = f"erased at {moment(session.erased_ms)}"
+    elif session.erasing_ms is not None:
+        rows["kept"] = "being erased"
+    else:
+        hold = ", and longer: under a legal hold" if session.held else ""
+        rows["kept"] = f"{session.retention_days} days after its end{hold}"
     if session.error:
         rows["error"] = f"[red]{session.error}"
     for name, value in rows.items():
@@ -109,3 +116,5 @@ def _show(details: Details) -> None:
         place = ("–" if number is None else str(number) for number in (anchor.index, anchor.height))
         anchors.add_row(anchor.entry[:16] + "…", anchor.kind, anchor.state, *place)
     out.print(anchors)
+    if more := proof.total - len(proof.anchors):
+        out.print(f"and {more} more")

@@ -25,6 +25,17 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options to a command, which gets a `target` for them."""
 
+    @late_target_options
+    @functools.wraps(command)
+    def wrapped(find_target: Callable[[], Target], **others: Any) -> Any:
+        return command(target=find_target(), **others)
+
+    return wrapped
+
+
+def late_target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a command that may do without: it gets `find_target`, to be called if it is needed."""
+
     @click.option(
         "--api", envvar="LUCID_API", metavar="URL", help="Gateway of another deployment ($LUCID_API)."
     )
@@ -45,7 +56,7 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
         api: str | None, ca: Path | None, token_file: Any, directory: Path | None, **others: Any
     ) -> Any:
         token = token_file.read().strip() if token_file else os.environ.get("LUCID_TOKEN")
-        return command(target=resolve(api, ca, token, directory), **others)
+        return command(find_target=functools.partial(resolve, api, ca, token, directory), **others)
 
     return wrapped
 

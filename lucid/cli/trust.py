@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from lucid.cli.api import Target
-from lucid.cli.download import fetch, whole_file
+from lucid.cli.download import Partial, fetch, whole_file
 from lucid.cli.output import Failure, err, run
 from lucid.cli.target import target_options
 from lucid.contracts import blockchain_engine
@@ -46,5 +46,5 @@ async def fetch_trust(target: Target) -> bytes:
     """The deployment's trust file, not yet checked. Raises ApiError."""
     content = io.BytesIO()
     async with target.open() as api:
-        await fetch(api, blockchain_engine.TRUST, NOTHING, content, "trust file")
+        await fetch(api, blockchain_engine.TRUST, NOTHING, Partial(content), "trust file")
     return content.getvalue()

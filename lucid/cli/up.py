@@ -20,6 +20,7 @@ from lucid.cli.report import Files, Proven, Timing
 from lucid.cli.sessions import Details
 from lucid.cli.target import json_option, resolve, state_option
 from lucid.cli.trust import fetch_trust
+from lucid.contracts import session_api
 from lucid.contracts.session_api import BundleQuery, CreateSession
 from lucid.contracts.types import SessionPath
 from lucid.dev import running
@@ -95,7 +96,7 @@ def _fetch(target: Target, session: str, proof: Path, timings: Stopwatch) -> Fil
     bundle, trust = proof / f"{session}.lucid", proof / "trust.json"
     recording, frame = proof / f"{session}.mp4", proof / f"{session}.png"
     with timings.measure("export"):
-        run(fetch_bundle(target, BundleQuery(session), bundle))
+        run(fetch_bundle(target, session_api.BUNDLE, BundleQuery(session), bundle))
         trust.write_bytes(run(fetch_trust(target)))
     with timings.measure("replay"):
         recording = fetch_replay(target, SessionPath(session), recording)[0]

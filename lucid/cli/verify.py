@@ -1,6 +1,5 @@
 """`lucid verify`: checks a bundle offline, step by step."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -8,6 +7,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
+from lucid.cli.moments import Moment
 from lucid.cli.output import Misuse, err, moment, out, print_json, size
 from lucid.cli.target import json_option
 from lucid.evidence import trust as trust_file
@@ -25,21 +25,6 @@ VERDICTS = {
         " but without --trust anybody could have made them."
     ),
 }
-
-
-class Moment(click.ParamType[int]):
-    """A point in time: RFC 3339, or a date; UTC unless it names an offset. Converted to milliseconds."""
-
-    name = "TIME"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Milliseconds since the Unix epoch."""
-        try:
-            found = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not a time such as 2030-01-31T12:00:00Z", param, ctx)
-        found = found if found.tzinfo else found.replace(tzinfo=UTC)
-        return int(found.timestamp() * 1000)
 
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -142,9 +142,10 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class EvidenceQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The entries that a bundle needs, by leaf hash."""
+    """The entries that a bundle needs, by leaf hash, and under which block's checkpoint; else the newest."""
 
     entries: Annotated[tuple[Hash, ...], msgspec.Meta(min_length=1, max_length=100_000)]
+    height: Count | None = None
 
 
 class ProvenEntry(msgspec.Struct, frozen=True):

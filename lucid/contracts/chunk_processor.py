@@ -7,6 +7,8 @@ from lucid.kit.errors import Code
 from lucid.kit.routes import Nothing, Route, Stream
 
 SERVICE = "chunk-processor"
+FOR_PEOPLE = ("session-api",)
+"""Who may ask for keys and opened chunks: a recorder that was taken over shall not."""
 CLAIM_HEADER = "Lucid-Chunk-Claim"
 """Request header of a PUT: the recorder's `Claim` as JSON. A header, because it holds the nonce."""
 
@@ -42,9 +44,25 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     store_ms: float
 
 
+class ErasedKey(msgspec.Struct, frozen=True, kw_only=True):
+    """That a session's key is destroyed, and since when."""
+
+    session: str
+    erased_ms: int
+
+
+class ChunkKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What opens one chunk and nothing else, to be disclosed."""
+
+    key: Hash
+
+    def __repr__(self) -> str:
+        return "ChunkKey(***)"
+
+
 CREATE_KEY = Route(
     SERVICE, "PUT", "/sessions/{session}/key", SessionPath, Nothing, SessionKey,
-    "Make the session's key, once; needed before its first chunk",
+    "Make the session's key, once; needed before its first chunk", callers=FOR_PEOPLE,
 )  # fmt: skip
 PROCESS = Route(
     SERVICE, "PUT", "/sessions/{session}/tracks/{track}/chunks/{index}", ChunkPath, Stream, Receipt,
@@ -53,7 +71,15 @@ PROCESS = Route(
 )  # fmt: skip
 OPEN = Route(
     SERVICE, "GET", "/sessions/{session}/tracks/{track}/chunks/{index}/raw", ChunkPath, Nothing, Stream,
-    "A chunk as it was recorded", errors=(Code.NOT_FOUND,),
+    "A chunk as it was recorded", errors=(Code.NOT_FOUND,), callers=FOR_PEOPLE,
+)  # fmt: skip
+DISCLOSE = Route(
+    SERVICE, "GET", "/sessions/{session}/tracks/{track}/chunks/{index}/key", ChunkPath, Nothing, ChunkKey,
+    "The key of this chunk alone", errors=(Code.NOT_FOUND,), callers=FOR_PEOPLE,
+)  # fmt: skip
+ERASE_KEY = Route(
+    SERVICE, "DELETE", "/sessions/{session}/key", SessionPath, Nothing, ErasedKey,
+    "Destroy the session's key for good; again, it says since when it is destroyed", callers=FOR_PEOPLE,
 )  # fmt: skip
 
-ROUTES = (CREATE_KEY, PROCESS, OPEN)
+ROUTES = (CREATE_KEY, PROCESS, OPEN, DISCLOSE, ERASE_KEY)

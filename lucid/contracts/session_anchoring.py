@@ -1,10 +1,10 @@
-"""session-anchoring: takes signed anchors and manifests, hands them to the chain, reads them back."""
+"""session-anchoring: takes signed statements about sessions, hands them to the chain, reads them back."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from lucid.contracts.types import EnvelopeText, Hash, SessionId, SessionPath
+from lucid.contracts.types import Count, EnvelopeText, Hash, SessionId, SessionPath
 from lucid.kit.errors import Code
 from lucid.kit.routes import Nothing, Route
 
@@ -12,7 +12,7 @@ SERVICE = "session-anchoring"
 
 
 class Submit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A signed interim anchor, manifest or registration."""
+    """A signed registration, interim anchor, manifest, access record, hold or erasure."""
 
     envelope: EnvelopeText
 
@@ -22,7 +22,7 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
 
     entry: Hash
     """Leaf hash: the anchor's name everywhere."""
-    kind: Literal["anchor", "manifest", "registration"]
+    kind: Literal["registration", "anchor", "manifest", "access", "hold", "erasure"]
     session: SessionId | None
     state: Literal["pending", "final", "refused"]
     envelope: str
@@ -38,9 +38,24 @@ class AnchorPath(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Anchors(msgspec.Struct, frozen=True):
-    """A session's anchors in the order they came; the registration of their signers first."""
+    """A session's anchors and manifest in the order they came; the registrations of their signers first."""
 
     anchors: tuple[Anchor, ...]
+
+
+class LifeQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What happened to a session's recording, newest first; `before` is the `next` of the page before."""
+
+    session: SessionId
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
+    before: Count | None = None
+
+
+class Life(msgspec.Struct, frozen=True):
+    """A page of access records, holds and erasures."""
+
+    entries: tuple[Anchor, ...]
+    next: int | None
 
 
 SUBMIT = Route(
@@ -56,5 +71,9 @@ OF_SESSION = Route(
     SERVICE, "GET", "/sessions/{session}/anchors", SessionPath, Nothing, Anchors,
     "All anchors of a session with the registrations of their signers",
 )  # fmt: skip
+LIFE = Route(
+    SERVICE, "GET", "/sessions/{session}/life", LifeQuery, Nothing, Life,
+    "Who was given a session's recording, when it was held and when erased",
+)  # fmt: skip
 
-ROUTES = (SUBMIT, STATUS, OF_SESSION)
+ROUTES = (SUBMIT, STATUS, OF_SESSION, LIFE)

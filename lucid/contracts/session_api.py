@@ -6,7 +6,18 @@ import msgspec
 
 from lucid.contracts.session_pipeline import Pipeline
 from lucid.contracts.session_recorder import Cookie, Display, Quality
-from lucid.contracts.types import FrameRate, SessionId, SessionPath, Text, UserId
+from lucid.contracts.types import (
+    Count,
+    FrameRate,
+    Hash,
+    Milliseconds,
+    PageLimit,
+    PageOffset,
+    SessionId,
+    SessionPath,
+    Text,
+    UserId,
+)
 from lucid.kit.errors import Code
 from lucid.kit.routes import Access, Nothing, Route, Stream
 
@@ -16,6 +27,12 @@ SessionState = Literal[
     "created", "starting", "recording", "paused", "stopped", "processing", "completed", "failed", "deleted"
 ]
 
+RetentionDays = Annotated[int, msgspec.Meta(ge=1, le=365, description="Days that a recording is kept.")]
+HoldReason = Annotated[
+    str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]+\Z", max_length=200, description="One line that says why.")
+]
+SessionBytes = Annotated[int, msgspec.Meta(ge=1024 * 1024, le=100 * 1024**3)]
+
 
 class CreateSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How to record."""
@@ -23,7 +40,18 @@ class CreateSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     name: Text = ""
     frame_rate: FrameRate = 30
     quality: Quality = "high"
-    max_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024, le=100 * 1024**3)] = 10 * 1024**3
+    max_bytes: SessionBytes = 10 * 1024**3
+    retention_days: RetentionDays = 30
+    """The recording is erased so many days after its end, unless a legal hold is on it."""
+
+
+class UpdateSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What to change; all but the name only before the session is started."""
+
+    name: Text | None = None
+    frame_rate: FrameRate | None = None
+    quality: Quality | None = None
+    max_bytes: SessionBytes | None = None
 
 
 class StartSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -53,13 +81,27 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     raw_bytes: int
     end_reason: str | None
     error: str | None
+    retention_days: int = 30
+    held: bool = False
+    """Whether a legal hold is on it."""
+    erasing_ms: int | None = None
+    """When its erasure was decided; from then on the recording is not handed out any more."""
+    erased_ms: int | None = None
+    """When its key was destroyed, once its tombstone is in a final block."""
 
 
 class SessionsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Newest first; `before` is the id of the last session of the page before."""
+    """Newest first; `before` is the id of the last session of the page before.
 
-    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
+    `owner` is for admins. Created at or after `from_ms` and before `to_ms`.
+    """
+
+    limit: PageLimit = 20
     before: SessionId | None = None
+    state: SessionState | None = None
+    owner: UserId | None = None
+    from_ms: Milliseconds | None = None
+    to_ms: Milliseconds | None = None
 
 
 class Sessions(msgspec.Struct, frozen=True):
@@ -85,8 +127,8 @@ class ChunksQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A stretch of the session's chunks in tree order."""
 
     session: SessionId
-    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
-    offset: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
+    limit: PageLimit = 20
+    offset: PageOffset = 0
 
 
 class Chunks(msgspec.Struct, frozen=True):
@@ -106,6 +148,14 @@ class AnchorRow(msgspec.Struct, frozen=True, kw_only=True):
     height: int | None
 
 
+class ProofQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A stretch of the session's anchors in the order they came."""
+
+    session: SessionId
+    limit: PageLimit = 20
+    offset: PageOffset = 0
+
+
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """How far a session is anchored."""
 
@@ -113,6 +163,54 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     anchored: bool
     """Whether the manifest is in a final block."""
     anchors: tuple[AnchorRow, ...]
+    total: int
+
+
+class ChunkDelays(msgspec.Struct, frozen=True, kw_only=True):
+    """How long after their last frame chunks were durably stored. Two hosts' clocks tell these times."""
+
+    median_ms: int
+    p95_ms: int
+    longest_ms: int
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """A session in figures, from what is stored and anchored."""
+
+    session: SessionId
+    state: SessionState
+    duration_ms: int
+    """From the first frame to the end of the last, gaps included."""
+    chunks: int
+    raw_bytes: int
+    sealed_bytes: int
+    ratio: float | None
+    """Recorded bytes for each byte stored."""
+    gaps: int
+    gap_ms: int
+    anchors: int
+    """The manifest included."""
+    final_anchors: int
+    unanchored_ms: int
+    """Age of the oldest stored chunk that no final anchor covers; 0 when there is none."""
+    stored_after: ChunkDelays | None
+
+
+class ManifestPath(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names a manifest by its leaf hash in the log."""
+
+    entry: Hash
+
+
+class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A manifest and where it stands in the log."""
+
+    entry: Hash
+    session: SessionId
+    state: Literal["pending", "final", "refused"]
+    envelope: str
+    index: int | None
+    height: int | None
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -128,6 +226,54 @@ class BundleQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chunks: bool = True
 
 
+class SetHold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A legal hold: begin or end it, and why."""
+
+    held: bool
+    reason: HoldReason
+
+
+class DisclosureQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A stretch of the recording, from `start_ms` to before `end_ms`, rounded out to whole chunks."""
+
+    session: SessionId
+    start_ms: Milliseconds
+    end_ms: Milliseconds
+
+
+class AccessQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Newest first; `before` is the `next` of the page before."""
+
+    session: SessionId
+    limit: PageLimit = 20
+    before: Count | None = None
+
+
+class AccessRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the log that says what was done with a recording, and where the entry stands."""
+
+    entry: Hash
+    what: Literal["replay", "export", "disclosure", "hold", "release", "erasure"]
+    time_ms: int
+    state: Literal["pending", "final", "refused"]
+    who: str | None = None
+    """The user's id; None for an erasure."""
+    start_ms: int | None = None
+    end_ms: int | None = None
+    """The stretch that was handed out."""
+    reason: str | None = None
+    """Of a hold, its release or an erasure."""
+    index: int | None = None
+    height: int | None = None
+
+
+class Accesses(msgspec.Struct, frozen=True):
+    """A page of what was done with a recording."""
+
+    accesses: tuple[AccessRow, ...]
+    next: int | None
+
+
 _STATE = (Code.NOT_FOUND, Code.SESSION_STATE)
 
 CREATE = Route(
@@ -141,6 +287,10 @@ LIST = Route(
 GET = Route(
     SERVICE, "GET", "/sessions/{session}", SessionPath, Nothing, Session, "One session",
     access=Access.USER, errors=(Code.NOT_FOUND,),
+)  # fmt: skip
+UPDATE = Route(
+    SERVICE, "PUT", "/sessions/{session}", SessionPath, UpdateSession, Session,
+    "Rename a session; before its start, also change how it is recorded", access=Access.USER, errors=_STATE,
 )  # fmt: skip
 START = Route(
     SERVICE, "POST", "/sessions/{session}/start", SessionPath, StartSession, Session,
@@ -167,8 +317,16 @@ MANIFEST = Route(
     access=Access.USER, errors=(Code.NOT_FOUND,),
 )  # fmt: skip
 PROOF = Route(
-    SERVICE, "GET", "/sessions/{session}/proof", SessionPath, Nothing, Proof, "How far it is anchored",
+    SERVICE, "GET", "/sessions/{session}/proof", ProofQuery, Nothing, Proof, "How far it is anchored",
     access=Access.USER, errors=(Code.NOT_FOUND,),
+)  # fmt: skip
+STATISTICS = Route(
+    SERVICE, "GET", "/sessions/{session}/statistics", SessionPath, Nothing, Statistics,
+    "The session in figures", access=Access.USER, errors=(Code.NOT_FOUND,),
+)  # fmt: skip
+MANIFEST_ENTRY = Route(
+    SERVICE, "GET", "/manifests/{entry}", ManifestPath, Nothing, ManifestEntry,
+    "A signed manifest by its name in the log", access=Access.USER, errors=(Code.NOT_FOUND,),
 )  # fmt: skip
 PIPELINE = Route(
     SERVICE, "GET", "/sessions/{session}/pipeline", SessionPath, Nothing, Pipeline,
@@ -183,7 +341,32 @@ REPLAY = Route(
     "The recording as fragmented MP4; each restart of the capture begins a new one", access=Access.USER,
     errors=_STATE,
 )  # fmt: skip
+ERASE = Route(
+    SERVICE, "DELETE", "/sessions/{session}", SessionPath, Nothing, Session,
+    "Erase the recording for good; its tombstone is anchored", access=Access.USER, status=202, errors=_STATE,
+)  # fmt: skip
+HOLD = Route(
+    SERVICE, "PUT", "/sessions/{session}/hold", SessionPath, SetHold, Session,
+    "Begin or end a legal hold, which wins over retention and erasure", access=Access.ADMIN, errors=_STATE,
+)  # fmt: skip
+RECEIPT = Route(
+    SERVICE, "GET", "/sessions/{session}/receipt", SessionPath, Nothing, Stream,
+    "The bundle without chunks: proves that the recording existed, even once it is erased",
+    access=Access.USER, errors=_STATE,
+)  # fmt: skip
+DISCLOSURE = Route(
+    SERVICE, "GET", "/sessions/{session}/disclosure", DisclosureQuery, Nothing, Stream,
+    "The bundle with a stretch of the recording and the keys that open it", access=Access.USER,
+    errors=(*_STATE, Code.OUT_OF_RANGE),
+)  # fmt: skip
+ACCESSES = Route(
+    SERVICE, "GET", "/sessions/{session}/access", AccessQuery, Nothing, Accesses,
+    "Who was given the recording, when it was held and when erased", access=Access.USER,
+    errors=(Code.NOT_FOUND,),
+)  # fmt: skip
 
 ROUTES = (
-    CREATE, LIST, GET, START, STOP, PAUSE, RESUME, CHUNKS, MANIFEST, PROOF, PIPELINE, BUNDLE, REPLAY,
+    CREATE, LIST, GET, UPDATE, START, STOP, PAUSE, RESUME, CHUNKS, MANIFEST, PROOF, STATISTICS,
+    MANIFEST_ENTRY, PIPELINE, BUNDLE, REPLAY,
+    ERASE, HOLD, RECEIPT, DISCLOSURE, ACCESSES,
 )  # fmt: skip

@@ -35,12 +35,25 @@ class StoredLeaf(msgspec.Struct, frozen=True):
     leaf: str
 
 
+class Arrivals(msgspec.Struct, frozen=True):
+    """When each of a session's chunks was on record, milliseconds since the Unix epoch, in tree order."""
+
+    stored_ms: tuple[int, ...]
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """What the store holds and has room for, bytes."""
 
     chunks: int
     sealed_bytes: int
     free_bytes: int
+
+
+class Erased(msgspec.Struct, frozen=True, kw_only=True):
+    """That a session's sealed chunks are gone, and since when. Their leaves are kept."""
+
+    session: SessionId
+    erased_ms: int
 
 
 STORE = Route(
@@ -60,6 +73,15 @@ LEAVES = Route(
     SERVICE, "GET", "/sessions/{session}/leaves", SessionPath, Nothing, Stream,
     "The leaves in tree order, one canonical JSON a line",
 )  # fmt: skip
+ARRIVALS = Route(
+    SERVICE, "GET", "/sessions/{session}/arrivals", SessionPath, Nothing, Arrivals,
+    "When the session's chunks were stored",
+)  # fmt: skip
+ERASE = Route(
+    SERVICE, "DELETE", "/sessions/{session}/chunks", SessionPath, Nothing, Erased,
+    "Remove the session's sealed chunks for good and take no more; its leaves stay",
+    callers=("session-api",),
+)  # fmt: skip
 USAGE = Route(SERVICE, "GET", "/storage", Nothing, Nothing, Usage, "What the store holds")
 
-ROUTES = (STORE, CHUNK, LEAF, LEAVES, USAGE)
+ROUTES = (STORE, CHUNK, LEAF, LEAVES, ARRIVALS, ERASE, USAGE)

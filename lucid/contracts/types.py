@@ -20,6 +20,8 @@ Milliseconds = Annotated[
     int, msgspec.Meta(ge=0, le=2**53 - 1, description="Milliseconds since the Unix epoch, UTC.")
 ]
 FrameRate = Annotated[int, msgspec.Meta(ge=1, le=120, description="Frames a second.")]
+PageLimit = Annotated[int, msgspec.Meta(ge=1, le=100, description="Rows of a page.")]
+PageOffset = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1, description="Rows before the page.")]
 Text = Annotated[str, msgspec.Meta(max_length=200)]
 EnvelopeText = Annotated[
     str, msgspec.Meta(max_length=256 * 1024, description="A DSSE envelope, canonical JSON.")

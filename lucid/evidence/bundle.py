@@ -9,7 +9,9 @@ A bundle is an archive (see `archive`) of these members in this order:
     consistency.json     proof that the log of header.json extends that of genesis.json
     entries.jsonl        the session's log entries in log order, each with its inclusion proof
     leaves.jsonl         the session's leaves in order
-    chunks/TRACK/INDEX   the sealed chunks in the order of the leaves: all of them, or none
+    keys.json            only if a stretch is disclosed: the keys of its chunks
+    chunks/TRACK/INDEX   the sealed chunks in the order of the leaves: all of them or none; with keys.json,
+                         those that it names
 """
 
 import re
@@ -21,7 +23,7 @@ import msgspec
 
 from lucid.evidence import archive, block, canonical, checkpoint, dsse
 from lucid.evidence.errors import FormatError
-from lucid.evidence.fields import Count, Digest, Record, SessionId
+from lucid.evidence.fields import Count, Digest, Record, SessionId, Track
 from lucid.evidence.leaf import LEAF_LIMIT, MAX_PLAIN_SIZE, SEAL_OVERHEAD, Leaf
 
 MEDIA_TYPE = "application/vnd.lucid.bundle+tar"
@@ -38,6 +40,8 @@ _LIMITS = {
     "entries.jsonl": 64 * 1024 * 1024,
     "leaves.jsonl": 64 * 1024 * 1024,
 }
+KEYS_NAME = "keys.json"
+KEYS_LIMIT = 16 * 1024 * 1024
 _CHUNK_NAME = re.compile(r"chunks/(0|[1-9][0-9]{0,9})/(0|[1-9][0-9]{0,15})")
 
 
@@ -68,6 +72,24 @@ class Entry(Record, frozen=True, kw_only=True):
     """Inclusion proof to the log root of header.json (RFC 9162, 2.1.3)."""
 
 
+class ChunkKey(Record, frozen=True, kw_only=True):
+    """The disclosed key of one chunk (see `sealing.chunk_key`); it opens this chunk and no other."""
+
+    track: Track
+    index: Count
+    key: Digest
+    """32 bytes in hex."""
+
+    def __repr__(self) -> str:
+        return f"ChunkKey(track={self.track}, index={self.index}, key=***)"
+
+
+class ChunkKeys(Record, frozen=True, kw_only=True):
+    """The keys of a disclosed stretch, in the order of the leaves."""
+
+    keys: Annotated[tuple[ChunkKey, ...], msgspec.Meta(min_length=1)]
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Everything in a bundle but the chunks. Reading checks the form only; nothing is verified."""
@@ -79,6 +101,8 @@ class Parts:
     consistency: tuple[str, ...]
     entries: tuple[Entry, ...]
     leaves: tuple[bytes, ...]
+    keys: tuple[ChunkKey, ...] = ()
+    """Those of a disclosed stretch; none if the bundle discloses nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +140,13 @@ def metadata(parts: Parts) -> bytes:
         "entries.jsonl": _join_lines(canonical.encode(entry) for entry in parts.entries),
         "leaves.jsonl": _join_lines(parts.leaves),
     }
+    if parts.keys:
+        members[KEYS_NAME] = canonical.encode(ChunkKeys(keys=parts.keys))
+    limits = _LIMITS | {KEYS_NAME: KEYS_LIMIT}
     pieces = []
     for name, data in members.items():
-        if len(data) > _LIMITS[name]:
-            raise FormatError(name, f"{len(data)} bytes; at most {_LIMITS[name]} are allowed")
+        if len(data) > limits[name]:
+            raise FormatError(name, f"{len(data)} bytes; at most {limits[name]} are allowed")
         pieces += [archive.member_header(name, len(data)), data, archive.padding(len(data))]
     return b"".join(pieces)
 
@@ -156,6 +183,7 @@ class BundleReader:
         data = {name: self._read_metadata(name, limit) for name, limit in _LIMITS.items()}
         about = canonical.decode(data["lucid-bundle.json"], About, field="lucid-bundle.json")
         consistency = canonical.decode(data["consistency.json"], Consistency, field="consistency.json")
+        self._following = self._reader.next_member()
         self.parts = Parts(
             session=about.session,
             genesis=data["genesis.json"],
@@ -167,29 +195,45 @@ class BundleReader:
                 for number, line in enumerate(_split_lines("entries.jsonl", data["entries.jsonl"]), 1)
             ),
             leaves=tuple(_split_lines("leaves.jsonl", data["leaves.jsonl"], limit=LEAF_LIMIT)),
+            keys=self._read_keys(),
         )
 
     def chunks(self) -> Iterator[ChunkMember]:
-        """Yield the chunks as they come, then check that the file ends where it must."""
-        for _ in range(len(self.parts.leaves) + 1):
-            member = self._reader.next_member()
-            if member is None:
-                return
+        """Yield the chunks as they come, once, then check that the file ends where it must."""
+        most = len(self.parts.keys or self.parts.leaves)
+        count = 0
+        member = self._following
+        while member is not None:
             match = _CHUNK_NAME.fullmatch(member.name)
             if not match:
                 raise FormatError("archive", f"{member.name!r} where a chunk was expected")
             if member.size > MAX_SEALED_SIZE:
                 raise FormatError(member.name, f"{member.size} bytes; a chunk has at most {MAX_SEALED_SIZE}")
+            if count == most:
+                raise FormatError(
+                    "archive", f"more chunks than the {most} {'keys' if self.parts.keys else 'leaves'}"
+                )
+            count += 1
             yield ChunkMember(int(match[1]), int(match[2]), member.size, self._reader.pieces(member))
-        raise FormatError("archive", f"more chunks than the {len(self.parts.leaves)} leaves")
+            member = self._reader.next_member()
 
     def _read_metadata(self, name: str, limit: int) -> bytes:
         member = self._reader.next_member()
         if member is None or member.name != name:
             found = repr(member.name) if member else "its end"
             raise FormatError("archive", f"{found} where {name!r} was expected")
+        return self._read_whole(member, limit)
+
+    def _read_keys(self) -> tuple[ChunkKey, ...]:
+        if self._following is None or self._following.name != KEYS_NAME:
+            return ()
+        data = self._read_whole(self._following, KEYS_LIMIT)
+        self._following = self._reader.next_member()
+        return canonical.decode(data, ChunkKeys, field=KEYS_NAME, limit=KEYS_LIMIT).keys
+
+    def _read_whole(self, member: archive.Member, limit: int) -> bytes:
         if member.size > limit:
-            raise FormatError(name, f"{member.size} bytes; at most {limit} are allowed")
+            raise FormatError(member.name, f"{member.size} bytes; at most {limit} are allowed")
         return b"".join(self._reader.pieces(member))
 
 

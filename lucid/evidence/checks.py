@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Generic, NamedTuple, TypeVar
 
-from lucid.evidence import block, checkpoint, dsse, leaf, log, merkle, registration, statements
-from lucid.evidence.bundle import BundleReader, Entry, Parts
-from lucid.evidence.errors import VerificationError
+from lucid.evidence import block, checkpoint, dsse, leaf, log, merkle, registration, sealing, statements
+from lucid.evidence.bundle import BundleReader, ChunkKey, ChunkMember, Entry, Parts
+from lucid.evidence.disclosed import Opener, openers
+from lucid.evidence.errors import SealError, VerificationError
 from lucid.evidence.leaf import Leaf
 from lucid.evidence.manifest import Gap, InterimAnchor, Manifest
 from lucid.evidence.registration import Registration
@@ -37,6 +38,8 @@ class ChunkDigest:
     index: int
     size: int
     sha256: str
+    sealed_shut: str | None = None
+    """Why its disclosed key does not open it; None if it does, or if no key is disclosed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +55,32 @@ class Signers:
 def read_archive(
     stream: BinaryIO, on_progress: Callable[[int], None] | None
 ) -> Finding[tuple[Parts, list[ChunkDigest]]]:
-    """Step 1. Chunks are hashed as they pass, so that the file is read once and never held."""
+    """Step 1. Chunks are hashed, and opened if their keys are there, as they pass: the file is read once.
+
+    No more than one chunk is held.
+    """
     reader = BundleReader(stream, on_progress)
-    digests = []
-    for chunk in reader.chunks():
-        digest = hashlib.sha256()
-        for piece in chunk.pieces:
-            digest.update(piece)
-        digests.append(ChunkDigest(chunk.track, chunk.index, chunk.size, digest.hexdigest()))
     parts = reader.parts
+    opener_of = openers(parts)
+    digests = [_digest(chunk, opener_of.get((chunk.track, chunk.index))) for chunk in reader.chunks()]
     detail = f"{len(parts.entries)} log entries, {len(parts.leaves)} leaves, {len(digests)} chunks"
     return Finding((parts, digests), detail)
+
+
+def _digest(chunk: ChunkMember, opener: Opener | None) -> ChunkDigest:
+    digest = hashlib.sha256()
+    sealed = bytearray()
+    for piece in chunk.pieces:
+        digest.update(piece)
+        if opener:
+            sealed += piece
+    sealed_shut = None
+    if opener:
+        try:
+            sealing.open_with_chunk_key(opener[1], opener[0], sealed)
+        except SealError as error:
+            sealed_shut = str(error)
+    return ChunkDigest(chunk.track, chunk.index, chunk.size, digest.hexdigest(), sealed_shut)
 
 
 def check_leaves(parts: Parts) -> Finding[list[Leaf]]:
@@ -231,9 +249,17 @@ def check_inclusion(parts: Parts, header: block.Header) -> Finding[None]:
     return Finding(None, f"{len(parts.entries)} entries proven under log root {header.log_root[:16]}…")
 
 
-def check_chunks(leaves: Sequence[Leaf], digests: Sequence[ChunkDigest]) -> Finding[None]:
+def check_chunks(
+    leaves: Sequence[Leaf], digests: Sequence[ChunkDigest], keys: Sequence[ChunkKey] = ()
+) -> Finding[None]:
     """Step 9."""
-    if leaves and not digests:
+    if keys:
+        named = [(key.track, key.index) for key in keys]
+        wanted = set(named)
+        leaves = [item for item in leaves if (item.track, item.index) in wanted]
+        if named != [(item.track, item.index) for item in leaves]:
+            raise VerificationError("keys.json names chunks that no leaf has, twice, or in another order")
+    elif leaves and not digests:
         return Finding(None, "the bundle was made without chunks", skipped=True)
     for item, found in zip(leaves, digests, strict=False):
         if (found.track, found.index) != (item.track, item.index):
@@ -242,6 +268,9 @@ def check_chunks(leaves: Sequence[Leaf], digests: Sequence[ChunkDigest]) -> Find
             )
         if (found.size, found.sha256) != (item.sealed_size, item.sealed_sha256):
             raise VerificationError(f"the bytes of chunk {item.track}/{item.index} are not those of its leaf")
+        if found.sealed_shut:
+            raise VerificationError(f"chunk {item.track}/{item.index}: {found.sealed_shut}")
     if len(digests) != len(leaves):
         raise VerificationError(f"{len(digests)} of {len(leaves)} chunks are in the bundle")
-    return Finding(None, f"{len(digests)} chunks, {sum(found.size for found in digests)} bytes")
+    opened = ", opened with the keys that are disclosed" if keys else ""
+    return Finding(None, f"{len(digests)} chunks, {sum(found.size for found in digests)} bytes{opened}")

@@ -123,6 +123,11 @@ def chunk_key(session_key: bytes, sealed: Buffer) -> bytes:
     return _extract(bytes(sealed[:SALT_SIZE]), session_key)
 
 
+def check_chunk_key(secret: bytes, leaf: Leaf) -> None:
+    """Raise SealError unless this is the key that sealed the chunk of `leaf`."""
+    _check_commitment(_chunk_keys(secret, leaf.chunk)[1], leaf)
+
+
 def open_sealed(session_key: bytes, leaf: Leaf, sealed: Buffer) -> bytes:
     """Return the recording in `sealed`; raise SealError unless it is exactly what `leaf` says."""
     return open_with_chunk_key(chunk_key(session_key, sealed), leaf, sealed)
@@ -136,8 +141,7 @@ def open_with_chunk_key(secret: bytes, leaf: Leaf, sealed: Buffer) -> bytes:
     if hashlib.sha256(sealed).hexdigest() != leaf.sealed_sha256:
         raise SealError("the sealed bytes are not those of the leaf (sealed_sha256 differs)")
     key, commitment = _chunk_keys(secret, leaf.chunk)
-    if not hmac.compare_digest(commitment.hex(), leaf.key_commitment):
-        raise SealError("this is not the key that sealed the chunk (key_commitment differs)")
+    _check_commitment(commitment, leaf)
     extra = _additional_data(leaf.chunk, leaf.codec, leaf.plain_size)
     try:
         plain = memoryview(AESGCM(key).decrypt(_ZERO_NONCE, memoryview(sealed)[SALT_SIZE:], extra))
@@ -181,6 +185,11 @@ def _expand(secret: bytes, info: bytes, size: int) -> bytes:
 def _chunk_keys(secret: bytes, chunk: ChunkId) -> tuple[bytes, bytes]:
     material = _expand(secret, _INFO + chunk.packed(), 2 * KEY_SIZE)
     return material[:KEY_SIZE], material[KEY_SIZE:]
+
+
+def _check_commitment(commitment: bytes, leaf: Leaf) -> None:
+    if not hmac.compare_digest(commitment.hex(), leaf.key_commitment):
+        raise SealError("this is not the key that sealed the chunk (key_commitment differs)")
 
 
 def _encrypt_into(out: memoryview, key: bytes, pieces: Iterable[Buffer], extra: bytes) -> None:

@@ -63,7 +63,7 @@ STEPS = (
     ),
     Step(
         "chunks",
-        "The sealed chunks, if the bundle has them, are exactly those of the leaves.",
+        "The sealed chunks, if there are any, are those of the leaves; each disclosed key opens its chunk.",
         "The stored recording was altered, or is not the one that was anchored.",
     ),
     Step(

@@ -119,7 +119,7 @@ def _run_steps(
     run.step(checks.check_anchors, signers, run.manifest, tree)
     run.header, note = run.step(checks.check_checkpoint, parts)
     run.step(checks.check_inclusion, parts, run.header)
-    run.step(checks.check_chunks, run.leaves, digests)
+    run.step(checks.check_chunks, run.leaves, digests, parts.keys)
     run.step(_check_genesis, parts, run.header, trust)
     times = run.step(_check_validators, note, trust)
     run.step(_check_witnesses, note, trust)

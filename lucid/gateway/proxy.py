@@ -24,6 +24,10 @@ validations_total = Counter(
     "lucid_auth_token_validations_total", "Access tokens checked, by what was found.", ["outcome"]
 )
 
+PARTS = ("Range", "If-Range")
+"""The headers that ask for a part of a stream (RFC 9110, section 14)."""
+PARTIAL = 206
+
 
 def handler(
     route: Route[Any, Any, Any], limits: Limits
@@ -37,6 +41,8 @@ def handler(
         params = requests.params(request, route)
         payload: bytes | AsyncIterator[bytes] | None = None
         headers = {}
+        if route.response is Stream:
+            headers = {name: request.headers[name] for name in PARTS if name in request.headers}
         if route.body is not Nothing:
             headers["Content-Type"] = request.headers.get("Content-Type", "application/octet-stream")
             pieces: AsyncIterator[bytes] = (await requests.body(request, body_as_stream)).chunks
@@ -56,7 +62,7 @@ def handler(
             limits=limits,
             seconds=None if flows else limits.read,
         ) as answer:
-            if route.response is Stream and answer.status == route.status:
+            if route.response is Stream and answer.status in {route.status, PARTIAL}:
                 return await _flow(request, answer)
             body = await answer.read()
             return web.Response(body=body, status=answer.status, headers=answer.headers)

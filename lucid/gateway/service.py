@@ -14,7 +14,7 @@ from lucid.contracts import auth_service
 from lucid.gateway import proxy
 from lucid.gateway.headers import secure
 from lucid.gateway.table import public_routes
-from lucid.kit import app, launch, openapi, settings
+from lucid.kit import app, launch, openapi, requests, settings
 from lucid.kit.client import ServiceClient
 from lucid.kit.errors import Unavailable
 from lucid.kit.forward import Limits, forward
@@ -62,7 +62,12 @@ async def create() -> web.Application:
     limits = Limits(config.upstream_connect_seconds, config.upstream_read_seconds)
     routes = public_routes(catalog.load())
     for route in routes:
-        gateway.router.add_route(route.method, contract.PREFIX + route.path, proxy.handler(route, limits))
+        gateway.router.add_route(
+            route.method,
+            contract.PREFIX + route.path,
+            proxy.handler(route, limits),
+            expect_handler=requests.expectation,
+        )
     for service in catalog.load().exposed():
         gateway[CHECKS].add(service.name, _check(client, service.name), needed=False)
     _describe(gateway, (*contract.ROUTES, *routes))

@@ -5,7 +5,7 @@ request ids, deadlines, errors, logs, metrics and health are done here, once for
 """
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -16,12 +16,12 @@ from aiohttp import web
 from pymongo.errors import PyMongoError
 
 from lucid import __version__, catalog
-from lucid.kit import context, health, metrics, openapi, requests, tls
+from lucid.kit import context, health, metrics, openapi, ranges, requests, tls
 from lucid.kit.client import CLIENT, ServiceClient
 from lucid.kit.draining import DRAINING, Draining
 from lucid.kit.errors import Code, Forbidden, Invalid, LucidError, NotFound, Unavailable, envelope
 from lucid.kit.logs import log
-from lucid.kit.routes import Access, Nothing, Route, Stream
+from lucid.kit.routes import Access, Content, Nothing, Route, Stream
 from lucid.kit.tasks import TASKS, Tasks, tasks_context
 from lucid.kit.tokens import VERIFIER, Claims
 
@@ -59,10 +59,12 @@ Handler = Callable[[Call, Any, Any], Awaitable[Any]]
 
 
 class Handlers:
-    """The handlers of a service, bound to their routes."""
+    """The handlers of a service, bound to their routes; `parts` are those that other modules have bound."""
 
-    def __init__(self) -> None:
-        self.bound: list[tuple[Route[Any, Any, Any], Handler]] = []
+    def __init__(self, *parts: "Handlers") -> None:
+        self.bound: list[tuple[Route[Any, Any, Any], Handler]] = [
+            bound for part in parts for bound in part.bound
+        ]
 
     def on(
         self, route: Route[P, B, R]
@@ -99,7 +101,9 @@ def build(
     app.add_routes(health.ROUTES)
     app.router.add_get("/metrics", _metrics)
     for route, handler in handlers.bound:
-        app.router.add_route(route.method, route.path, _typed(route, handler))
+        app.router.add_route(
+            route.method, route.path, _typed(route, handler), expect_handler=requests.expectation
+        )
     document = openapi.document(name, [route for route, _ in handlers.bound])
     encoded = msgspec.json.encode(document)
 
@@ -126,12 +130,16 @@ def _typed(
     route: Route[Any, Any, Any], handler: Handler
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def run(request: web.Request) -> web.StreamResponse:
+        if route.callers and request.get(PEER) not in route.callers:
+            raise Forbidden(f"only {', '.join(route.callers)} may ask {route.service} for this")
         claims = await authorise(request, route.access)
         params = requests.params(request, route)
         body = await requests.body(request, route)
         answer = await handler(Call(request, request.app, request.get(PEER), claims), params, body)
+        if isinstance(answer, Content):
+            return await _send_content(request, route, answer)
         if isinstance(answer, Stream):
-            return await _send(request, route, answer)
+            return await _send(request, route.status, answer, {})
         if isinstance(answer, Nothing):
             return web.Response(status=route.status)
         encoded = msgspec.json.encode(answer)
@@ -140,22 +148,43 @@ def _typed(
     return run
 
 
-async def _send(request: web.Request, route: Route[Any, Any, Any], stream: Stream) -> web.StreamResponse:
+async def _send_content(
+    request: web.Request, route: Route[Any, Any, Any], content: Content
+) -> web.StreamResponse:
+    """Sends what was asked for of the content: all of it, or a part (RFC 9110, section 14)."""
+    headers = {"Accept-Ranges": "bytes", "ETag": ranges.tag(content)}
+    try:
+        asked = ranges.wanted(request.headers, content)
+    except ranges.Unsatisfiable:
+        failure = Invalid(f"the range begins behind the end at {content.length}", code=Code.OUT_OF_RANGE)
+        response = _refusal(request, failure, 416)
+        response.headers.update(headers | {"Content-Range": f"bytes */{content.length}"})
+        return response
+    if asked is None:
+        return await _send(request, route.status, content, headers)
+    first, stop = asked
+    headers["Content-Range"] = f"bytes {first}-{stop - 1}/{content.length}"
+    return await _send(request, 206, content.part(first, stop), headers)
+
+
+async def _send(
+    request: web.Request, status: int, stream: Stream, headers: Mapping[str, str]
+) -> web.StreamResponse:
     """Sends a stream and closes it, whatever happens: it may hold a file or another service's answer."""
     try:
-        return await _send_pieces(request, route, stream)
+        return await _send_pieces(request, status, stream, headers)
     finally:
         if isinstance(stream.chunks, AsyncGenerator):
             await stream.chunks.aclose()
 
 
 async def _send_pieces(
-    request: web.Request, route: Route[Any, Any, Any], stream: Stream
+    request: web.Request, status: int, stream: Stream, headers: Mapping[str, str]
 ) -> web.StreamResponse:
     """The first piece is awaited before the head is sent, so that an early failure has a status."""
     pieces = aiter(stream.chunks)
     first = await anext(pieces, b"")
-    response = web.StreamResponse(status=route.status)
+    response = web.StreamResponse(status=status, headers=headers)
     response.content_type = stream.content_type
     if stream.length is not None:
         response.content_length = stream.length
@@ -203,13 +232,7 @@ async def _edge(
             log.warning("answer broken off", endpoint=endpoint, error=failure.message)
             request.transport.abort()
             raise
-        response = web.Response(
-            body=envelope(
-                failure, request_id=request_id, service=request.app[SERVICE].name, version=__version__
-            ),
-            status=status,
-            content_type="application/json",
-        )
+        response = _refusal(request, failure, status)
     finally:
         seconds = time.perf_counter() - begin
         metrics.connections_active.dec()
@@ -225,6 +248,16 @@ async def _edge(
                 peer=request.get(PEER),
             )
     return response
+
+
+def _refusal(request: web.Request, failure: LucidError, status: int) -> web.Response:
+    body = envelope(
+        failure,
+        request_id=context.request_id.get(),
+        service=request.app[SERVICE].name,
+        version=__version__,
+    )
+    return web.Response(body=body, status=status, content_type="application/json")
 
 
 async def _identify(_: web.Request, response: web.StreamResponse) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
 from urllib.parse import quote
@@ -89,10 +89,16 @@ class ServiceClient:
             ) from None
 
     async def stream(
-        self, route: Route[P, B, Stream], params: P, *, seconds: float = 3600.0
-    ) -> AsyncIterator[bytes]:
-        """The answer's body piece by piece, as it arrives."""
-        async with self.open(route, params, None, seconds=seconds) as answer:
+        self,
+        route: Route[P, B, Stream],
+        params: P,
+        *,
+        part: tuple[int, int] | None = None,
+        seconds: float = 3600.0,
+    ) -> AsyncGenerator[bytes, None]:
+        """The answer's body piece by piece, as it arrives; of a `part`, its first byte to before its last."""
+        headers = {} if part is None else {"Range": f"bytes={part[0]}-{part[1] - 1}"}
+        async with self.open(route, params, None, headers=headers, seconds=seconds) as answer:
             async for piece in answer.content.iter_chunked(READ_SIZE):
                 yield piece
 
@@ -169,7 +175,8 @@ class ServiceClient:
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise broken(route.service, error) from error
-        if answer.status == route.status:
+        # All of it where a part was asked for would be other bytes.
+        if answer.status == (206 if "Range" in head else route.status):
             return answer
         try:
             raw = await _read(answer, route.service)

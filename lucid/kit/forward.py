@@ -17,7 +17,9 @@ from lucid.kit.client import MAX_ANSWER, READ_SIZE, ServiceClient, broken
 from lucid.kit.errors import Code, LucidError, Unavailable
 from lucid.kit.routes import Route
 
-PASSED_BACK = ("Content-Type", "Content-Length", "Content-Disposition")
+PASSED_BACK = (
+    "Content-Type", "Content-Length", "Content-Disposition", "Content-Range", "Accept-Ranges", "ETag",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Prometheus metrics in multiprocess mode: each worker writes its own file, /metrics adds them up.
 
-Every gauge names how values of several processes combine; `set_function` does not work across processes and
-is not used. `lucid.kit.launch` sets PROMETHEUS_MULTIPROC_DIR before this module is imported.
+Every gauge names how values of several processes combine; what a worker had set that died must not outlive
+it, hence the live modes. `set_function` does not work across processes and is not used. `lucid.kit.launch`
+sets PROMETHEUS_MULTIPROC_DIR before this module is imported.
 """
 
 import os
@@ -28,7 +29,7 @@ call_seconds = Histogram(
 unanchored_seconds = Gauge(
     "lucid_unanchored_seconds",
     "Age of the oldest evidence here that is not known to be in a final block, seconds.",
-    multiprocess_mode="max",
+    multiprocess_mode="livemax",
 )
 
 

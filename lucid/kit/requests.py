@@ -1,5 +1,6 @@
 """Reads what came in: parameters, body and deadline, each checked before a handler sees it."""
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
@@ -10,10 +11,14 @@ import msgspec
 from aiohttp import web
 
 from lucid.kit import context
-from lucid.kit.errors import Code, Invalid, LucidError
+from lucid.kit.errors import Code, Invalid, LucidError, Unavailable
 from lucid.kit.routes import NOTHING, Nothing, Route, Stream
 
 READ_SIZE = 256 * 1024
+SILENT_SECONDS = 10.0
+"""Longest pause within a body: a caller that stalls must not hold for ever what is kept free for its body."""
+BODY_SECONDS = 60.0
+"""Longest time that a whole body may take, so that a trickle cannot hold it either."""
 STREAMING = web.RequestKey("streaming", bool)
 """Set once part of a streamed answer may have been sent."""
 
@@ -32,7 +37,10 @@ def params(request: web.Request, route: Route[Any, Any, Any]) -> Any:
 
 
 async def body(request: web.Request, route: Route[Any, Any, Any]) -> Any:
-    """The body as the route's struct, or as a bounded stream. Raises Invalid 1001-1004, 1009 or 1010."""
+    """The body as the route's struct, or as a bounded stream.
+
+    Raises Invalid 1001-1004, 1009 or 1010, Unavailable 5006 for a body that does not come in time.
+    """
     if route.body is Nothing:
         return NOTHING
     if request.content_length is not None and request.content_length > route.max_body:
@@ -58,6 +66,16 @@ def deadline(request: web.Request) -> float | None:
     return time.monotonic() + int(raw) / 1000
 
 
+async def expectation(request: web.Request) -> None:
+    """Meets `Expect: 100-continue`; others are left alone, as RFC 9110, section 10.1.1 allows.
+
+    What aiohttp does by itself answers others with 417 before any of this house's code runs.
+    """
+    if request.version >= (1, 1) and request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # nothing of the answer itself is out
+
+
 def started(request: web.Request) -> bool:
     """Whether part of a streamed answer has already been sent."""
     return bool(request.get(STREAMING, False))
@@ -65,13 +83,24 @@ def started(request: web.Request) -> bool:
 
 async def _bounded(request: web.Request, route: Route[Any, Any, Any]) -> AsyncIterator[bytes]:
     size = 0
+    until = time.monotonic() + BODY_SECONDS
+    while piece := await _piece(request, until - time.monotonic()):
+        size += len(piece)
+        if size > route.max_body:
+            raise _too_large(route)
+        yield piece
+
+
+async def _piece(request: web.Request, seconds: float) -> bytes:
     try:
-        async for piece in request.content.iter_chunked(READ_SIZE):
-            size += len(piece)
-            if size > route.max_body:
-                raise _too_large(route)
-            yield piece
-    except (aiohttp.ClientError, web.RequestPayloadError) as error:
+        async with asyncio.timeout(min(seconds, SILENT_SECONDS)):
+            return await request.content.read(READ_SIZE)
+    except TimeoutError:
+        raise Unavailable(
+            f"the body came too slowly: at most {BODY_SECONDS:g} s, with pauses of {SILENT_SECONDS:g} s",
+            code=Code.TIMEOUT,
+        ) from None
+    except (aiohttp.ClientError, web.RequestPayloadError, ConnectionError) as error:
         raise Invalid(f"the body broke off: {type(error).__name__}") from None
 
 

@@ -4,7 +4,7 @@ Services bind handlers to routes, callers pass the same route to the client, the
 them, and the OpenAPI document is generated from them.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Generic, TypeVar
@@ -55,6 +55,38 @@ class Stream:
         self.filename = filename
 
 
+class Content(Stream):
+    """A body of known bytes that can be read from anywhere, so that a part of it can be asked for.
+
+    `read(first, stop)` gives the bytes from `first` to before `stop` without reading those in front.
+    `etag` changes whenever any byte does.
+    """
+
+    length: int
+
+    def __init__(
+        self,
+        read: Callable[[int, int], AsyncIterator[bytes]],
+        *,
+        length: int,
+        etag: str,
+        content_type: str = "application/octet-stream",
+        filename: str | None = None,
+    ) -> None:
+        super().__init__(read(0, length), length=length, content_type=content_type, filename=filename)
+        self.etag = etag
+        self._read = read
+
+    def part(self, first: int, stop: int) -> Stream:
+        """The bytes from `first` to before `stop`."""
+        return Stream(
+            self._read(first, stop),
+            length=stop - first,
+            content_type=self.content_type,
+            filename=self.filename,
+        )
+
+
 P = TypeVar("P", bound=msgspec.Struct)
 B = TypeVar("B")
 R = TypeVar("R")
@@ -81,6 +113,8 @@ class Route(Generic[P, B, R]):
     max_body: int = 1024 * 1024
     """Largest request body, bytes."""
     idempotent: bool = field(default=False)
+    callers: tuple[str, ...] = ()
+    """The only services that may call it; if empty, all that the catalogue lets call `service`."""
 
     def __post_init__(self) -> None:
         if self.method in {"GET", "PUT", "DELETE"}:

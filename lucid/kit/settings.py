@@ -3,7 +3,7 @@
 A settings struct is an ordinary msgspec struct. Each field is a variable of the same name in capitals; its
 `Annotated[..., Meta(description=..., extra={"unit": ...}, examples=[...])]` is what a person is shown when it
 is missing or wrong. A field of type `Secret` is read from `$CREDENTIALS_DIRECTORY/<name>`, never from the
-environment, where every child process and crash dump would carry it.
+environment, where every child process and crash dump would carry it. One with a default may be absent.
 """
 
 import os
@@ -114,12 +114,14 @@ def _read(
     item: msgspec.structs.FieldInfo, annotation: Any, environ: Mapping[str, str], credentials: Path | None
 ) -> dict[str, Any]:
     required = item.default is msgspec.NODEFAULT and item.default_factory is msgspec.NODEFAULT
-    if _base(annotation) is Secret:
+    if Secret in {_base(annotation), *typing.get_args(_base(annotation))}:
         if credentials is None:
             raise ValueError("no credentials directory (set LoadCredential= or CREDENTIALS_DIRECTORY)")
         try:
             value = (credentials / item.name).read_bytes()
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and not required:
+                return {}
             raise ValueError(f"credential `{item.name}` cannot be read: {error.strerror}") from None
         if not value.strip():
             raise ValueError(f"credential `{item.name}` is empty")

@@ -1,6 +1,5 @@
 """session-api: creates, starts, stops and shows sessions, and hands out their evidence."""
 
-import hashlib
 import socket
 import time
 import uuid
@@ -9,12 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-import rfc8785
 from aiohttp import web
 
 from lucid.contracts import auth_service as auth
 from lucid.contracts import chunk_processor as processor
-from lucid.contracts import session_anchoring as anchoring
 from lucid.contracts import session_api as contract
 from lucid.contracts import session_pipeline as pipeline
 from lucid.contracts import session_recorder as recorder
@@ -24,16 +21,20 @@ from lucid.kit import app as kit
 from lucid.kit import mongo, settings
 from lucid.kit.app import Call, Handlers
 from lucid.kit.client import CLIENT
-from lucid.kit.errors import Code, Conflict, LucidError, NotFound, Unavailable
+from lucid.kit.errors import Code, Conflict, LucidError, Unavailable
 from lucid.kit.launch import service_client
 from lucid.kit.mongo import Document
-from lucid.kit.routes import NOTHING, Access, Nothing, Stream
+from lucid.kit.routes import NOTHING, Nothing
 from lucid.kit.tasks import TASKS
 from lucid.kit.tokens import VERIFIER, Verifier
-from lucid.sessions import bundles, metrics
+from lucid.sessions import api_access, api_life, api_views, bundles, metrics
+from lucid.sessions.access import AccessLog
+from lucid.sessions.api_session import STORE, owned
 from lucid.sessions.api_store import SessionStore, check, view
 from lucid.sessions.closing import Closer, session_leaves
+from lucid.sessions.erasure import Eraser
 from lucid.sessions.follower import Follower
+from lucid.sessions.life_store import LifeStore
 from lucid.sessions.signer import Signer
 from lucid.sessions.states import SESSION
 
@@ -50,12 +51,19 @@ class ApiSettings(settings.Common, frozen=True, kw_only=True):
         float,
         msgspec.Meta(gt=0, description="a session whose recorder is silent this long is closed without it"),
     ] = 300.0
+    retention_interval_seconds: Annotated[
+        float,
+        msgspec.Meta(gt=0, description="how often recordings are looked for whose time is over"),
+    ] = 3600.0
+    key_backup_days: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=30, description="how long backups of session keys are kept"),
+    ] = 30
 
 
-STORE = web.AppKey("store", SessionStore)
 MONGO = web.AppKey("mongo", mongo.Database)
 
-handlers = Handlers()
+handlers = Handlers(api_views.handlers, api_access.handlers, api_life.handlers)
 
 
 @handlers.on(contract.CREATE)
@@ -71,38 +79,31 @@ async def create_session(call: Call, _: Nothing, body: contract.CreateSession) -
         "started_ms": None,
         "ended_ms": None,
         **policy,
-        "policy_sha256": hashlib.sha256(rfc8785.dumps(policy)).hexdigest(),
+        "policy_sha256": api_views.policy_sha256(policy),
         "chunks": 0,
         "raw_bytes": 0,
         "end_reason": None,
         "error": None,
+        "retention_days": body.retention_days,
+        "held": False,
+        "erasing_ms": None,
+        "erased_ms": None,
     }
     await call.app[STORE].insert(record)
     metrics.sessions_created_total.labels("created").inc()
     return view(record)
 
 
-@handlers.on(contract.LIST)
-async def list_sessions(call: Call, params: contract.SessionsQuery, _: Nothing) -> contract.Sessions:
-    """Mine; everybody's for admins."""
-    owner = None if call.user.access >= Access.ADMIN else call.user.sub
-    before = await _own(call, params.before) if params.before else None
-    found = await call.app[STORE].page(owner, params.limit + 1, before)
-    page = found[: params.limit]
-    more = page[-1]["_id"] if len(found) > params.limit else None
-    return contract.Sessions(tuple(view(record) for record in page), more)
-
-
 @handlers.on(contract.GET)
 async def get_session(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
     """One session."""
-    return view(await _own(call, params.session))
+    return view(await owned(call, params.session))
 
 
 @handlers.on(contract.START)
 async def start(call: Call, params: SessionPath, body: contract.StartSession) -> contract.Session:
     """Key first, then credits, then the camera: nothing is captured that could not be kept."""
-    await _own(call, params.session)
+    await owned(call, params.session)
     store, client = call.app[STORE], call.app[CLIENT]
     record = await store.move(params.session, "starting")
     try:
@@ -132,7 +133,7 @@ async def start(call: Call, params: SessionPath, body: contract.StartSession) ->
 @handlers.on(contract.STOP)
 async def stop(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
     """Ends the recording; what is on disk is still sent and anchored."""
-    check((await _own(call, params.session))["state"], "stopped")
+    check((await owned(call, params.session))["state"], "stopped")
     await call.app[CLIENT].call(recorder.STOP, params)
     return view(await call.app[STORE].bring(params.session, "stopped"))
 
@@ -140,7 +141,7 @@ async def stop(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
 @handlers.on(contract.PAUSE)
 async def pause(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
     """Stops capturing for a while."""
-    check((await _own(call, params.session))["state"], "paused")
+    check((await owned(call, params.session))["state"], "paused")
     await call.app[CLIENT].call(recorder.PAUSE, params)
     await call.app[CLIENT].call(pipeline.SET_STATE, params, pipeline.SetState("paused"))
     return view(await call.app[STORE].move(params.session, "paused"))
@@ -149,7 +150,7 @@ async def pause(call: Call, params: SessionPath, _: Nothing) -> contract.Session
 @handlers.on(contract.RESUME)
 async def resume(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
     """Captures again."""
-    record = await _own(call, params.session)
+    record = await owned(call, params.session)
     if record["state"] != "paused":
         raise Conflict(f"the session is {record['state']}, not paused", code=Code.SESSION_STATE)
     await call.app[CLIENT].call(pipeline.SET_STATE, params, pipeline.SetState("active"))
@@ -160,7 +161,7 @@ async def resume(call: Call, params: SessionPath, _: Nothing) -> contract.Sessio
 @handlers.on(contract.CHUNKS)
 async def chunks(call: Call, params: contract.ChunksQuery, _: Nothing) -> contract.Chunks:
     """A stretch of the stored chunks."""
-    await _own(call, params.session)
+    await owned(call, params.session)
     stored = await session_leaves(call.app[CLIENT], params.session)
     page = [leaves.decode(line) for line in stored[params.offset : params.offset + params.limit]]
     fields = contract.ChunkRow.__struct_fields__
@@ -171,44 +172,16 @@ async def chunks(call: Call, params: contract.ChunksQuery, _: Nothing) -> contra
 @handlers.on(contract.MANIFEST)
 async def manifest(call: Call, params: SessionPath, _: Nothing) -> contract.Manifest:
     """The signed manifest."""
-    await _own(call, params.session)
+    await owned(call, params.session)
     envelope, _statement = await bundles.manifest_of(call.app[CLIENT], params.session)
     return contract.Manifest(envelope)
-
-
-@handlers.on(contract.PROOF)
-async def proof(call: Call, params: SessionPath, _: Nothing) -> contract.Proof:
-    """How far the session is anchored."""
-    await _own(call, params.session)
-    anchors = (await call.app[CLIENT].call(anchoring.OF_SESSION, params)).anchors
-    rows = tuple(
-        contract.AnchorRow(entry=a.entry, kind=a.kind, state=a.state, index=a.index, height=a.height)
-        for a in anchors
-    )
-    done = any(row.kind == "manifest" and row.state == "final" for row in rows)
-    return contract.Proof(session=params.session, anchored=done, anchors=rows)
 
 
 @handlers.on(contract.PIPELINE)
 async def show_pipeline(call: Call, params: SessionPath, _: Nothing) -> pipeline.Pipeline:
     """What is on its way."""
-    await _own(call, params.session)
+    await owned(call, params.session)
     return await call.app[CLIENT].call(pipeline.GET, params)
-
-
-@handlers.on(contract.BUNDLE)
-async def bundle(call: Call, params: contract.BundleQuery, _: Nothing) -> Stream:
-    """The evidence bundle."""
-    await _own(call, params.session)
-    resumed = call.request.headers.get("If-Range")
-    return await bundles.export(call.app[CLIENT], params.session, with_chunks=params.chunks, resumed=resumed)
-
-
-@handlers.on(contract.REPLAY)
-async def replay(call: Call, params: SessionPath, _: Nothing) -> Stream:
-    """The recording, opened."""
-    await _own(call, params.session)
-    return await bundles.replay(call.app[CLIENT], params.session)
 
 
 async def create() -> web.Application:
@@ -221,19 +194,22 @@ async def create() -> web.Application:
     async def resources(app: web.Application) -> AsyncIterator[None]:
         app[STORE] = SessionStore(app[MONGO])
         await app[STORE].prepare()
+        app[api_life.LIFE] = LifeStore(app[MONGO])
+        await app[api_life.LIFE].prepare()
+        app[api_access.ACCESS] = AccessLog(app[CLIENT], signer)
+        app[api_life.ERASER] = Eraser(
+            store=app[api_life.LIFE],
+            client=app[CLIENT],
+            signer=signer,
+            interval_seconds=found.retention_interval_seconds,
+            backup_days=found.key_backup_days,
+        )
         app[VERIFIER] = Verifier(lambda: app[CLIENT].call(auth.JWKS, NOTHING))
         follower = Follower(app[STORE], app[CLIENT], Closer(app[CLIENT], signer), found.recorder_lost_seconds)
         app[TASKS].start("registration", lambda: signer.register(app[CLIENT]))
         app[TASKS].start("follower", follower.run)
+        app[TASKS].start("eraser", app[api_life.ERASER].run)
         yield
 
     database = mongo.context(found.mongodb_url, DATABASE, MONGO)
     return kit.build(contract.SERVICE, handlers, resources=[database, resources], client=client)
-
-
-async def _own(call: Call, session: str) -> Document:
-    """The session, for its owner and for admins; for others it does not exist."""
-    record = await call.app[STORE].get(session)
-    if record["owner"] != call.user.sub and call.user.access < Access.ADMIN:
-        raise NotFound(f"there is no session {session}")
-    return record

@@ -35,9 +35,21 @@ class SessionStore:
             raise NotFound(f"there is no session {session}")
         return found
 
-    async def page(self, owner: str | None, limit: int, before: Document | None) -> list[Document]:
-        """Sessions newest first, of one owner or of all, after `before`."""
-        query: Document = {} if owner is None else {"owner": owner}
+    async def page(
+        self,
+        chosen: Document,
+        limit: int,
+        before: Document | None,
+        created: tuple[int | None, int | None] = (None, None),
+    ) -> list[Document]:
+        """Sessions newest first whose fields are as `chosen`, after `before`.
+
+        `created`: made at or after the first time, before the second, milliseconds since the Unix epoch.
+        """
+        query: Document = dict(chosen)
+        limits = {"$gte": created[0], "$lt": created[1]}
+        if bounds := {name: value for name, value in limits.items() if value is not None}:
+            query["created_ms"] = bounds
         if before is not None:
             query["$or"] = [
                 {"created_ms": {"$lt": before["created_ms"]}},
@@ -73,6 +85,25 @@ class SessionStore:
                 raise
             return current
 
+    async def change(self, session: Document, changes: Document, *, only_created: bool) -> Document:
+        """Changes what its owner may change; with `only_created`, before it is started. Raises Conflict."""
+        query: Document = {"_id": session["_id"], "state": {"$ne": "deleted"}}
+        if only_created:
+            # What the hash was made of must be what is stored: two changes at once would contradict it.
+            query |= {"state": SESSION.first, "policy_sha256": session["policy_sha256"]}
+        changed = await self._sessions.find_one_and_update(
+            query, {"$set": changes}, return_document=ReturnDocument.AFTER
+        )
+        if changed is None:
+            state = (await self.get(session["_id"]))["state"]
+            raise Conflict(
+                f"the session is {state}: how it is recorded can be changed only while it is created,"
+                " its name until it is deleted",
+                code=Code.SESSION_STATE,
+                state=state,
+            )
+        return changed
+
     async def update(self, session: str, **changes: Any) -> None:
         """Changes figures; never the state."""
         await self._sessions.update_one({"_id": session}, {"$set": changes})
@@ -90,5 +121,5 @@ def view(record: Document) -> Session:
     """The session as people see it."""
     return Session(
         id=record["_id"],
-        **{name: record[name] for name in Session.__struct_fields__ if name != "id"},
+        **{name: record[name] for name in Session.__struct_fields__ if name in record},
     )

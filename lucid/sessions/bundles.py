@@ -13,7 +13,7 @@ from lucid.contracts import session_storage as storage
 from lucid.contracts.types import ChunkPath, SessionPath
 from lucid.evidence import archive, block, bundle, dsse, statements
 from lucid.evidence import leaf as leaves
-from lucid.evidence.bundle import Entry, Parts
+from lucid.evidence.bundle import ChunkKey, Entry, Parts
 from lucid.evidence.leaf import Leaf
 from lucid.evidence.manifest import Manifest
 from lucid.kit import ranges
@@ -39,22 +39,33 @@ async def manifest_of(client: ServiceClient, session: str) -> tuple[str, Manifes
 
 
 async def export(
-    client: ServiceClient, session: str, *, with_chunks: bool, resumed: str | None = None
+    client: ServiceClient,
+    session: str,
+    *,
+    with_chunks: bool,
+    keys: tuple[ChunkKey, ...] = (),
+    resumed: str | None = None,
 ) -> Content:
-    """The evidence bundle of a completed session.
+    """The evidence bundle of a completed session; with `keys`, its chunks are only those that they open.
 
     `resumed` is the entity tag of a bundle that broke off. It names the block whose checkpoint that bundle
     had, so the same bytes are made again, even though the chain has grown since then.
     """
     if match := _TAG.fullmatch(resumed or ""):
         with contextlib.suppress(NotFound):
-            content = await _bundle(client, session, with_chunks, int(match[1]))
+            content = await _bundle(client, session, with_chunks, keys, int(match[1]))
             if ranges.tag(content) == resumed:
                 return content
-    return await _bundle(client, session, with_chunks, None)
+    return await _bundle(client, session, with_chunks, keys, None)
 
 
-async def _bundle(client: ServiceClient, session: str, with_chunks: bool, height: int | None) -> Content:
+async def _bundle(
+    client: ServiceClient,
+    session: str,
+    with_chunks: bool,
+    keys: tuple[ChunkKey, ...],
+    height: int | None,
+) -> Content:
     """The bundle under the checkpoint of the block at `height`, or the newest. Raises NotFound."""
     _, manifest = await manifest_of(client, session)
     anchors = (await client.call(anchoring.OF_SESSION, SessionPath(session))).anchors
@@ -79,9 +90,13 @@ async def _bundle(client: ServiceClient, session: str, with_chunks: bool, height
                 for e in evidence.entries
             ),
             leaves=tuple(encoded),
+            keys=keys,
         )
     )
     chunks = [leaves.decode(line) for line in encoded] if with_chunks else []
+    if keys:
+        disclosed = {(key.track, key.index) for key in keys}
+        chunks = [leaf for leaf in chunks if (leaf.track, leaf.index) in disclosed]
     layout = [held(head), *(part for leaf in chunks for part in _member(client, leaf)), held(archive.END)]
     length = sum(part.size for part in layout)
     # The head holds the digests of all that follows; the length says whether the chunks do.

@@ -9,6 +9,7 @@ removed without touching the winner.
 import contextlib
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,12 @@ class ChunkFiles:
         """Removes a file that no record names."""
         with contextlib.suppress(FileNotFoundError):
             self.path(chunk, digest).unlink()
+
+    def erase(self, session: str) -> None:
+        """Removes all files of a session, durably."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.root / session)
+        sync_directory(self.root)
 
     def free(self) -> int:
         """Bytes that may still be written to the disk; none to one that is mounted read-only."""

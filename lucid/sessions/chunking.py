@@ -1,7 +1,7 @@
 """Groups the fragments of a recording into chunks: the unit that is spooled, sealed and anchored.
 
-A chunk holds whole fragments and starts on a key frame, so that it can be decoded from its beginning; the
-first chunk of an encoder run begins with the run's init segment. A chunk is closed when it has reached
+A chunk holds the init segment of its encoder run, about a kilobyte, and then whole fragments that start on a
+key frame: it can be played on its own, by whoever is given only this one. It is closed when it has reached
 8 MiB or 10 s. The first fragment of a run is a chunk of its own: the encoder ends it after half a second,
 so the recording proves within about a second that it has begun.
 
@@ -58,6 +58,7 @@ class Chunker:
         self._last_ms = not_before_ms
         self._run_start_ms: int | None = None
         self._starts_run = False
+        self._init = b""
         self._parts: list[bytes] = []
         self._size = 0
         self._start_ms = 0
@@ -71,9 +72,7 @@ class Chunker:
         left = self.finish()
         self._run_start_ms = max(started_ms, self._last_ms)
         self._starts_run = True
-        self._parts = [init.data]
-        self._size = len(init.data)
-        self._start_ms = self._run_start_ms
+        self._init = init.data
         return left
 
     def add(self, fragment: Fragment) -> list[Chunk]:
@@ -88,13 +87,15 @@ class Chunker:
         if not fragment.keyframe:
             raise MediaFormatError(f"the fragment at {fragment.start_ms} ms does not start on a key frame")
         size = len(fragment.data)
-        closed = [] if self._starts_run or self._size + size <= self._limits.max_size else self._close()
-        if self._size + size > self._limits.max_size:
+        if len(self._init) + size > self._limits.max_size:
             raise FragmentTooLargeError(
                 f"the fragment at {fragment.start_ms} ms has {size} bytes and a chunk holds at most"
                 f" {self._limits.max_size}: lower the quality or the frame rate"
             )
+        closed = self._close() if self._size + size > self._limits.max_size else []
         if not self._parts:
+            self._parts.append(self._init)
+            self._size = len(self._init)
             self._start_ms = max(self._run_start_ms + fragment.start_ms, self._last_ms)
         self._parts.append(fragment.data)
         self._size += size
@@ -103,8 +104,7 @@ class Chunker:
 
     def finish(self) -> list[Chunk]:
         """The end of the recording or of a run: returns the chunk begun, if it holds a fragment."""
-        holds_a_fragment = len(self._parts) > self._starts_run
-        left = self._close() if holds_a_fragment else []
+        left = self._close() if self._parts else []
         self._run_start_ms = None
         self._parts = []
         self._size = 0

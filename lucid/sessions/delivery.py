@@ -26,12 +26,14 @@ from lucid.sessions.recording import Recording, now_ms
 from lucid.sessions.recording_errors import SpoolDamagedError
 from lucid.sessions.recording_state import Signed, State
 from lucid.sessions.signer import Signer, entry_name, submit
-from lucid.sessions.uploads import MOST_AT_ONCE, DeliveryError, Uploads
+from lucid.sessions.uploads import DeliveryError, Uploads
 
 POLL_SECONDS = 1.0
 SEND_TURN = 2.0
 """How long chunks are sent before it is looked whether an anchor is due."""
 LONGEST_PAUSE = 5.0
+UPLOADS_AT_ONCE = 4
+"""Of all sessions together: as many as session-pipeline grants one, so that one alone is not slowed down."""
 WINDOW = 64
 """Chunks that may be ahead of the oldest one that is not stored: bounds the receipts that wait for it."""
 
@@ -44,7 +46,7 @@ class Peers:
     signer: Signer
     anchor_seconds: float
     """Time between interim anchors while the session runs."""
-    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_AT_ONCE))
     """Bounds the chunks that are held in memory, all sessions together."""
 
 
@@ -74,6 +76,8 @@ class Delivery:
     async def run(self) -> None:
         """Delivers until the manifest is final. Raises only what a repetition may mend."""
         pause = POLL_SECONDS
+        # An earlier life may have ended between reading an anchor back and forgetting what it covers.
+        await asyncio.to_thread(self._recording.spool.forget, rules.anchored_count(self._recording.state))
         while self._recording.state.phase not in {"finished", "failed"}:
             self._recording.changed.clear()
             try:

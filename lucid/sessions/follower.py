@@ -37,7 +37,9 @@ class Follower:
         """Follows all active sessions, for ever."""
         while True:
             sessions = await self.store.active()
-            metrics.sessions_active.set(sum(s["state"] in {"recording", "paused"} for s in sessions))
+            for state in ("recording", "paused"):
+                count = sum(session["state"] == state for session in sessions)
+                metrics.sessions_active.labels(state).set(count)
             for session in sessions:
                 try:
                     await self._follow(session)

@@ -14,6 +14,7 @@ from lucid.evidence import leaf as leaves
 from lucid.evidence import sealing, wrapping
 from lucid.evidence.errors import EvidenceError, FormatError, SealError
 from lucid.evidence.leaf import ChunkId, Leaf
+from lucid.evidence.wrapping import Kek
 from lucid.kit import app as kit
 from lucid.kit import mongo, settings
 from lucid.kit.app import Call, Handlers
@@ -21,8 +22,10 @@ from lucid.kit.client import CLIENT
 from lucid.kit.errors import Code, Invalid, LucidError
 from lucid.kit.launch import service_client
 from lucid.kit.routes import Content, Nothing, Stream
+from lucid.kit.tasks import TASKS
 from lucid.sessions import metrics
 from lucid.sessions.processor_store import SessionKeys
+from lucid.sessions.rewrapping import rewrap
 
 DATABASE = "lucid_sessions"
 CHUNKS_AT_ONCE = 4
@@ -34,6 +37,8 @@ class ProcessorSettings(settings.Common, frozen=True, kw_only=True):
     """The password and salt that the key-encryption key is derived from."""
 
     encryption_password: settings.Secret
+    encryption_password_previous: settings.Secret | None = None
+    """The password before, while keys are still wrapped under it. They are wrapped anew in the background."""
     encryption_salt: settings.Secret
 
 
@@ -101,7 +106,7 @@ async def process(call: Call, params: ChunkPath, body: Stream) -> contract.Recei
 async def open_chunk(call: Call, params: ChunkPath, _: Nothing) -> Stream:
     """A chunk as it was recorded; nothing is sent before all of it has been checked."""
     client = call.app[CLIENT]
-    key = await call.app[KEYS].key(params.session)
+    key = await call.app[KEYS].stored_key(params.session)
     leaf = await _stored_leaf(call, params)
     sealed = bytearray()
     async for piece in client.stream(storage.CHUNK, params):
@@ -119,16 +124,40 @@ async def open_chunk(call: Call, params: ChunkPath, _: Nothing) -> Stream:
     return Content(part, length=len(raw), etag=leaf.sealed_sha256, content_type="video/mp4")
 
 
+@handlers.on(contract.DISCLOSE)
+async def disclose(call: Call, params: ChunkPath, _: Nothing) -> contract.ChunkKey:
+    """The key of one chunk, made sure of by the commitment in its leaf."""
+    key = await call.app[KEYS].stored_key(params.session)
+    leaf = await _stored_leaf(call, params)
+    salt = bytearray()
+    async for piece in call.app[CLIENT].stream(storage.CHUNK, params, part=(0, sealing.SALT_SIZE)):
+        salt += piece
+    try:
+        secret = sealing.chunk_key(key, salt)
+        sealing.check_chunk_key(secret, leaf)
+    except SealError as error:
+        raise LucidError(f"the stored chunk does not open: {error}", code=Code.INTERNAL) from error
+    return contract.ChunkKey(key=secret.hex())
+
+
+@handlers.on(contract.ERASE_KEY)
+async def erase_key(call: Call, params: SessionPath, _: Nothing) -> contract.ErasedKey:
+    """Destroys the session's key."""
+    erased_ms = await call.app[KEYS].erase(params.session, time.time_ns() // 1_000_000)
+    return contract.ErasedKey(session=params.session, erased_ms=erased_ms)
+
+
 async def create() -> web.Application:
     """The application of chunk-processor."""
     found = settings.load(ProcessorSettings)
-    kek = await asyncio.to_thread(
-        wrapping.derive_kek, found.encryption_password.text(), found.encryption_salt.reveal()
-    )
+    kek = await _kek(found, found.encryption_password)
+    former = found.encryption_password_previous
+    previous = await _kek(found, former) if former else None
 
     async def resources(app: web.Application) -> AsyncIterator[None]:
-        app[KEYS] = SessionKeys(app[MONGO], kek)
+        app[KEYS] = SessionKeys(app[MONGO], kek, previous)
         app[CHUNKS] = asyncio.Semaphore(CHUNKS_AT_ONCE)
+        app[TASKS].start("rewrap", lambda: rewrap(app[KEYS]))
         yield
 
     return kit.build(
@@ -139,12 +168,17 @@ async def create() -> web.Application:
     )
 
 
+async def _kek(found: ProcessorSettings, password: settings.Secret) -> Kek:
+    return await asyncio.to_thread(wrapping.derive_kek, password.text(), found.encryption_salt.reveal())
+
+
 def _claim(header: str | None) -> contract.Claim:
     if header is None:
         raise Invalid(f"header {contract.CLAIM_HEADER} is missing", code=Code.MISSING_FIELD)
     try:
-        return msgspec.json.decode(header, type=contract.Claim)
-    except msgspec.MsgspecError as error:
+        # As it was received, which may be no text.
+        return msgspec.json.decode(header.encode(errors="surrogateescape"), type=contract.Claim)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Invalid(f"header {contract.CLAIM_HEADER}: {error}", code=Code.FORMAT) from None
 
 

@@ -95,13 +95,17 @@ class Recorder:
         await self._peers.signer.check()
         try:
             spool = await asyncio.to_thread(self._spool.create, request.session)
-            state = State(request=request, phase="recording", started_ms=now_ms())
-            recording = self._adopt(state, spool)
-            await recording.change(lambda _: msgspec.structs.replace(state))
         except SpoolFullError as error:
             raise StorageFull(str(error)) from None
         except SpoolError as error:
             raise Conflict(str(error), code=Code.EXISTS) from None
+        state = State(request=request, phase="recording", started_ms=now_ms())
+        recording = self._adopt(state, spool)
+        try:
+            await recording.change(lambda _: msgspec.structs.replace(state))
+        except SpoolFullError as error:
+            await self._discard(spool)
+            raise StorageFull(str(error)) from None
         self._start_capture(recording)
         await self._settle(recording)
         if not spool.next_seq:
@@ -134,7 +138,7 @@ class Recorder:
         workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
         recording = Recording(state, spool, workdir)
         self._recordings[spool.session] = (recording, None)
-        metrics.sessions_active.set(len(self._recordings))
+        metrics.recordings_held.set(len(self._recordings))
         return recording
 
     def _start_capture(self, recording: Recording) -> None:
@@ -167,7 +171,7 @@ class Recorder:
     async def _discard(self, spool: SessionSpool) -> None:
         spool.close()
         self._recordings.pop(spool.session, None)
-        metrics.sessions_active.set(len(self._recordings))
+        metrics.recordings_held.set(len(self._recordings))
         await asyncio.to_thread(self._spool.discard, spool.session)
         await asyncio.to_thread(shutil.rmtree, self._workdir / spool.session, ignore_errors=True)
 

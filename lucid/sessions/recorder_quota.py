@@ -6,7 +6,6 @@ from pathlib import Path
 
 from lucid.sessions.recording_errors import SpoolFullError
 
-
 HEADROOM_BYTES = 16 * 1024 * 1024
 """Left free on the spool's disk by chunks: to end a session and to forget what is anchored, the recorder must
 still be able to write."""
@@ -30,8 +29,8 @@ class Quota:
         with self._lock:
             if shutil.disk_usage(self._root).free < size + HEADROOM_BYTES:
                 raise SpoolFullError(
-                    f"the spool's disk has no room for {size} bytes beside the {HEADROOM_BYTES} that stay free:"
-                    f" free space under {self._root}"
+                    f"the spool's disk has no room for {size} bytes beside the {HEADROOM_BYTES} that stay"
+                    f" free: make some under {self._root}"
                 )
             if self._used + size > self.limit:
                 raise SpoolFullError(

@@ -75,8 +75,9 @@ class Spool:
         )
 
     def create(self, session: str) -> SessionSpool:
-        """Begin a session. Raises SpoolError for a bad name or one that exists."""
+        """Begin a session. Raises SpoolError for a bad name or one that exists, SpoolFullError."""
         directory = self._directory(session)
+        self._quota.reserve(0)
         try:
             directory.mkdir(mode=0o700)
         except FileExistsError:

@@ -75,14 +75,21 @@ async def store(call: Call, params: contract.StoreChunk, body: Stream) -> contra
         if _decode(first).sealed_sha256 != leaf.sealed_sha256:
             await asyncio.to_thread(files.remove, chunk, leaf.sealed_sha256)
         return _same(first, leaf)
+    if await records.erased_ms(params.session):
+        await _erase(call.app, params.session)  # the chunk came in while its session was being erased
+        raise NotFound(f"the recording of session {params.session} was erased; no chunk is taken any more")
     metrics.storage_operations_total.labels("store", "ok").inc()
+    metrics.storage_used_bytes.labels("sealed").inc(leaf.sealed_size)
     return contract.Stored(leaf=encoded.decode(), stored_ms=now_ms, duplicate=False)
 
 
 @handlers.on(contract.CHUNK)
 async def read(call: Call, params: ChunkPath, _: Nothing) -> Stream:
     """A sealed chunk, straight from its file."""
-    leaf = _decode(await _record(call, params))
+    record = await _record(call, params)
+    if "erased_ms" in record:
+        raise NotFound(f"the recording of session {params.session} was erased")
+    leaf = _decode(record)
     metrics.storage_operations_total.labels("read", "ok").inc()
 
     def part(first: int, stop: int) -> AsyncIterator[bytes]:
@@ -106,6 +113,20 @@ async def session_leaves(call: Call, params: SessionPath, _: Nothing) -> Stream:
             yield line + b"\n"
 
     return Stream(lines(), content_type="application/x-ndjson")
+
+
+@handlers.on(contract.ERASE)
+async def erase(call: Call, params: SessionPath, _: Nothing) -> contract.Erased:
+    """Removes the session's files; the records keep their leaves, so that what existed stays provable."""
+    erased_ms = await _erase(call.app, params.session)
+    metrics.storage_operations_total.labels("erase", "ok").inc()
+    return contract.Erased(session=params.session, erased_ms=erased_ms)
+
+
+@handlers.on(contract.ARRIVALS)
+async def arrivals(call: Call, params: SessionPath, _: Nothing) -> contract.Arrivals:
+    """When the session's chunks were stored."""
+    return contract.Arrivals(tuple(await call.app[RECORDS].arrivals(params.session)))
 
 
 @handlers.on(contract.USAGE)
@@ -139,6 +160,19 @@ async def create() -> web.Application:
     return kit.build(contract.SERVICE, handlers, resources=[database, resources])
 
 
+async def _erase(app: web.Application, session: str) -> int:
+    """On record first, so that nothing is taken or given any more; then the files. May be repeated."""
+    erased_ms = await app[RECORDS].erase(session, time.time_ns() // 1_000_000)
+    await asyncio.to_thread(app[FILES].erase, session)
+    await _measure(app)
+    return erased_ms
+
+
+async def _measure(app: web.Application) -> None:
+    _, size = await app[RECORDS].totals()
+    metrics.storage_used_bytes.labels("sealed").set(size)
+
+
 async def _sweep(app: web.Application) -> None:
     """Keeps the usage metric, and removes files that lost a race or whose upload was cut off by a crash.
 
@@ -146,8 +180,7 @@ async def _sweep(app: web.Application) -> None:
     """
     suspects: set[Path] = set()
     while True:
-        _, size = await app[RECORDS].totals()
-        metrics.storage_used_bytes.labels("sealed").set(size)
+        await _measure(app)
         suspects = await _orphans(app, suspects)
         await asyncio.sleep(SWEEP_SECONDS)
 
@@ -172,7 +205,7 @@ async def _orphans(app: web.Application, suspects: set[Path]) -> set[Path]:
 def _leaf(header: str | None, chunk: ChunkId) -> tuple[Leaf, bytes]:
     if header is None:
         raise Invalid(f"header {contract.LEAF_HEADER} is missing", code=Code.MISSING_FIELD)
-    encoded = header.encode()
+    encoded = header.encode(errors="surrogateescape")  # as it was received, which may be no text
     try:
         leaf = leaves.decode(encoded)
     except FormatError as error:

@@ -1,8 +1,12 @@
-"""Records of stored chunks: `lucid_sessions.chunks`, one for each (session, track, index)."""
+"""Records of stored chunks: `lucid_sessions.chunks`, one for each (session, track, index).
+
+Of an erased session, which `lucid_sessions.erased` names, the records stay and say since when the files are
+gone.
+"""
 
 from collections.abc import AsyncIterator
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from lucid.evidence.leaf import ChunkId, Leaf
@@ -15,6 +19,7 @@ class ChunkRecords:
 
     def __init__(self, database: Database) -> None:
         self._chunks = database["chunks"]
+        self._erased = database["erased"]
 
     async def prepare(self) -> None:
         """Makes the index that keeps a session's tree in order."""
@@ -54,10 +59,35 @@ class ChunkRecords:
         async for record in cursor:
             yield record["leaf"].encode()
 
+    async def erase(self, session: str, now_ms: int) -> int:
+        """Marks the session as erased, then each of its chunks; returns since when. May be repeated."""
+        marker = await self._erased.find_one_and_update(
+            {"_id": session},
+            {"$setOnInsert": {"erased_ms": now_ms}},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        if marker is None:
+            raise LookupError(f"the erasure of session {session} has vanished from MongoDB")
+        erased_ms: int = marker["erased_ms"]
+        await self._chunks.update_many({"session": session}, {"$set": {"erased_ms": erased_ms}})
+        return erased_ms
+
+    async def erased_ms(self, session: str) -> int | None:
+        """Since when the session is erased; None if it is not."""
+        marker = await self._erased.find_one({"_id": session})
+        return marker["erased_ms"] if marker else None
+
+    async def arrivals(self, session: str) -> list[int]:
+        """When each of the session's chunks was recorded, in tree order."""
+        cursor = self._chunks.find({"session": session}, {"stored_ms": 1}).sort("sequence", ASCENDING)
+        return [record["stored_ms"] async for record in cursor]
+
     async def totals(self) -> tuple[int, int]:
-        """Number of chunks and the bytes of their files."""
+        """Number of chunks that have files, and the bytes of these."""
+        kept = {"erased_ms": {"$exists": False}}
         group = {"_id": None, "chunks": {"$sum": 1}, "bytes": {"$sum": "$sealed_size"}}
-        async for row in await self._chunks.aggregate([{"$group": group}]):
+        async for row in await self._chunks.aggregate([{"$match": kept}, {"$group": group}]):
             return row["chunks"], row["bytes"]
         return 0, 0
 

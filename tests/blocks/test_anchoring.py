@@ -74,6 +74,35 @@ async def test_a_sessions_anchors_come_in_order_after_the_registrations_of_their
     assert {anchor.state for anchor in answer.anchors} == {"final"}
 
 
+async def test_what_happens_afterwards_stands_apart_and_comes_in_pages_newest_first(
+    services: Deployment,
+) -> None:
+    life = [CLOSER.access(SESSION), CLOSER.hold(SESSION), CLOSER.hold(SESSION, held=False)]
+    life += [CLOSER.access(SESSION, time_ms=START_MS + 1), CLOSER.erasure(SESSION)]
+    opened = [RECORDER.registration(), RECORDER.anchor(SESSION, 0), RECORDER.manifest(SESSION, 0)]
+    for entry in (CLOSER.registration(), *opened, *life):
+        await submit(services, entry)
+    assert (await settled(services, life[-1])).state == "final"
+    answer = await services.call("session-api", contract.OF_SESSION, SessionPath(SESSION))
+    assert [anchor.entry for anchor in answer.anchors] == [entry.hash for entry in opened]
+    seen: list[str] = []
+    before: int | None = None
+    while True:
+        page = await services.call("session-api", contract.LIFE, contract.LifeQuery(SESSION, 2, before))
+        seen += [entry.entry for entry in page.entries]
+        if (before := page.next) is None:
+            break
+    assert seen == [entry.hash for entry in life[::-1]]
+
+
+async def test_a_tombstone_under_a_hold_waits_for_nothing_and_is_refused(services: Deployment) -> None:
+    entries = [RECORDER.registration(), CLOSER.registration(), RECORDER.anchor(SESSION, 0)]
+    for entry in (*entries, RECORDER.manifest(SESSION, 0), CLOSER.hold(SESSION), CLOSER.erasure(SESSION)):
+        await submit(services, entry)
+    refused = await settled(services, CLOSER.erasure(SESSION))
+    assert (refused.state, "legal hold" in (refused.reason or "")) == ("refused", True)
+
+
 async def test_the_same_anchor_again_is_the_same_anchor(services: Deployment) -> None:
     entry = RECORDER.registration()
     await asyncio.gather(*(submit(services, entry) for _ in range(8)))

@@ -123,6 +123,22 @@ class TestProofs:
             leaf = merkle.leaf_hash(item.envelope.encode())
             merkle.verify_inclusion(leaf, item.index, header.log_size, raw(item.proof), root)
 
+    async def test_evidence_of_an_older_checkpoint_is_what_it_was(self, sealed: Deployment) -> None:
+        wanted = tuple(entry.hash for entry in ENTRIES[:3])
+        before = await sealed.call(CALLER, contract.EVIDENCE, NOTHING, contract.EvidenceQuery(wanted))
+        height = block.decode(before.header.encode()).height
+        later = Signer("later").registration()
+        await submit(sealed, later)
+        await published(sealed, 2 + len(ENTRIES))
+        query = contract.EvidenceQuery(wanted, height)
+        assert await sealed.call(CALLER, contract.EVIDENCE, NOTHING, query) == before
+        newest = await sealed.call(CALLER, contract.EVIDENCE, NOTHING, contract.EvidenceQuery(wanted))
+        assert newest.checkpoint != before.checkpoint
+        for entries, block_height in (((later.hash,), height), (wanted, height + 1000)):
+            query = contract.EvidenceQuery(entries, block_height)
+            with pytest.raises(NotFound):
+                await sealed.call(CALLER, contract.EVIDENCE, NOTHING, query)
+
     async def test_what_is_not_under_the_checkpoint_is_not_found(self, sealed: Deployment) -> None:
         with pytest.raises(NotFound) as caught:
             await sealed.call(

@@ -16,9 +16,17 @@ def test_an_entry_is_named_by_its_leaf_hash() -> None:
 
 
 def test_each_kind_is_told_apart() -> None:
-    entries = [RECORDER.registration(), RECORDER.anchor(SESSION, 0), RECORDER.manifest(SESSION, 0)]
-    assert [entry.kind for entry in entries] == ["registration", "anchor", "manifest"]
-    assert [entry.session for entry in entries] == [None, SESSION, SESSION]
+    entries = [
+        RECORDER.registration(),
+        RECORDER.anchor(SESSION, 0),
+        RECORDER.manifest(SESSION, 0),
+        RECORDER.access(SESSION),
+        RECORDER.hold(SESSION),
+        RECORDER.erasure(SESSION),
+    ]
+    kinds = ["registration", "anchor", "manifest", "access", "hold", "erasure"]
+    assert [entry.kind for entry in entries] == kinds
+    assert [entry.session for entry in entries] == [None, *[SESSION] * 5]
     assert {entry.signer for entry in entries} == {RECORDER.key_id}
 
 

@@ -129,6 +129,44 @@ class TestManifest:
         assert "was opened by" in refusal(AT_FIVE, entry)
 
 
+CLOSED = applied(AT_FIVE, RECORDER.manifest(SESSION, 5))
+
+
+class TestLifeAfterwards:
+    def test_access_and_hold_are_logged_while_a_session_runs_and_after_it(self) -> None:
+        for state in (OPEN, CLOSED):
+            after = applied(state, CLOSER.access(SESSION), CLOSER.hold(SESSION))
+            assert after.log.size == state.log.size + 2
+            assert after.sessions[SESSION].held
+
+    def test_of_a_session_that_the_log_does_not_know_is_refused(self) -> None:
+        for entry in (CLOSER.access(SESSION), CLOSER.hold(SESSION), CLOSER.erasure(SESSION)):
+            assert "is not on the log" in refusal(REGISTERED, entry)
+
+    def test_is_signed_by_a_closer(self) -> None:
+        for entry in (RECORDER.access(SESSION), RECORDER.hold(SESSION), RECORDER.erasure(SESSION)):
+            assert "role closer" in refusal(CLOSED, entry)
+        assert "is not registered" in refusal(CLOSED, Signer("stranger", "closer").erasure(SESSION))
+        assert "signature" in refusal(CLOSED, forged(CLOSER.erasure(SESSION)))
+
+    def test_a_tombstone_is_put_on_a_closed_session_once(self) -> None:
+        assert "is not closed" in refusal(AT_FIVE, CLOSER.erasure(SESSION))
+        erased = applied(CLOSED, CLOSER.erasure(SESSION))
+        assert erased.sessions[SESSION].erased
+        assert "erased already" in refusal(erased, CLOSER.erasure(SESSION, time_ms=START_MS + 1))
+
+    def test_a_hold_keeps_the_tombstone_away_until_it_ends(self) -> None:
+        held = applied(CLOSED, CLOSER.hold(SESSION))
+        assert "legal hold" in refusal(held, CLOSER.erasure(SESSION))
+        released = applied(held, CLOSER.hold(SESSION, held=False))
+        assert applied(released, CLOSER.erasure(SESSION)).sessions[SESSION].erased
+
+    def test_of_one_session_does_not_touch_another(self) -> None:
+        other = session_id(2)
+        both = applied(CLOSED, *recording(RECORDER, other), CLOSER.hold(other))
+        assert applied(both, CLOSER.erasure(SESSION)).sessions[other] == both.sessions[other]
+
+
 class TestEntries:
     def test_an_entry_joins_the_log_once(self) -> None:
         assert "in the log already" in refusal(AT_FIVE, RECORDER.anchor(SESSION, 5))

@@ -68,6 +68,20 @@ class TestSettling:
         assert (await store.complete(1)).state == "final"
         assert await state(store, chain) == newest
 
+    async def test_holds_and_tombstones_last_from_block_to_block(
+        self, engine: OpenChain, store: Store, database: Database, clock: Clock
+    ) -> None:
+        chain = await engine()
+        closer = Signer("closer", "closer")
+        await sealed(chain, store, clock, REGISTRATION, OPENING, closer.registration())
+        await database["chain_sessions"].update_one({"_id": SESSION}, {"$unset": {"held": "", "erased": ""}})
+        await sealed(chain, store, clock, RECORDER.manifest(SESSION, 0), closer.hold(SESSION))
+        assert (await state(store, chain)).sessions[SESSION].held
+        await sealed(chain, store, clock, closer.hold(SESSION, held=False))
+        await sealed(chain, store, clock, closer.erasure(SESSION))
+        ended = (await state(store, chain)).sessions[SESSION]
+        assert (ended.held, ended.erased) == (False, True)
+
     async def test_a_settled_block_can_neither_be_accepted_nor_voided(
         self, engine: OpenChain, store: Store, clock: Clock
     ) -> None:

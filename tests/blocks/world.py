@@ -12,6 +12,7 @@ from lucid.blocks.frontier import Frontier
 from lucid.blocks.state import ChainState, apply_entry
 from lucid.evidence import block, canonical, dsse, merkle, statements
 from lucid.evidence.block import Header
+from lucid.evidence.life import Access, Erasure, Hold
 from lucid.evidence.manifest import EndReason, InterimAnchor, Manifest, RecordedTrack
 from lucid.evidence.registration import Genesis, Registration, Role, Validator
 
@@ -84,6 +85,7 @@ class Signer:
         attested: int | None = None,
         recorder: "Signer | None" = None,
         root: str | None = None,
+        end_ms: int = START_MS + 1000,
     ) -> LogEntry:
         claim = Manifest(
             session=session,
@@ -92,7 +94,7 @@ class Signer:
             policy_sha256="0" * 64,
             tracks=(RecordedTrack(track=0, codec='video/mp4; codecs="avc1.640028"', count=count),),
             start_ms=START_MS,
-            end_ms=START_MS + 1000,
+            end_ms=end_ms,
             count=count,
             root=root or root_of(count),
             end_reason=end_reason,
@@ -100,6 +102,20 @@ class Signer:
             attested_count=count if attested is None else attested,
             recorder=(recorder or self).key_id,
         )
+        return parse(statements.sign(claim, self.key))
+
+    def access(self, session: str, *, time_ms: int = START_MS) -> LogEntry:
+        claim = Access(
+            session=session, who="ada", what="replay", start_ms=START_MS, end_ms=START_MS, time_ms=time_ms
+        )
+        return parse(statements.sign(claim, self.key))
+
+    def hold(self, session: str, *, held: bool = True, time_ms: int = START_MS) -> LogEntry:
+        claim = Hold(session=session, held=held, who="ada", reason="court", time_ms=time_ms)
+        return parse(statements.sign(claim, self.key))
+
+    def erasure(self, session: str, *, time_ms: int = START_MS) -> LogEntry:
+        claim = Erasure(session=session, reason="request", time_ms=time_ms, backups_until_ms=time_ms)
         return parse(statements.sign(claim, self.key))
 
 

@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from lucid.contracts import auth_service
 from lucid.dev import operator
 from lucid.kit.errors import Code
 from lucid.kit.routes import NOTHING
-from tests.cli.command import RunningStack
+from tests.cli.command import RunningStack, lucid
 
 pytestmark = pytest.mark.stack
 
@@ -103,3 +105,58 @@ class TestTokens:
             with pytest.raises(ApiError) as caught:
                 await api.call(auth_service.STATUS, NOTHING)
         assert caught.value.code is Code.TOKEN_INVALID
+
+
+class TestWhatFollowsARecording:
+    """In the order of a recording's life: the last test erases it."""
+
+    def test_a_stretch_is_disclosed_proved_and_played_offline(
+        self, stack: RunningStack, session: str, evidence: Path, tmp_path: Path
+    ) -> None:
+        ended = json.loads(stack.lucid("sessions", session, "--json").stdout)["session"]["ended_ms"]
+        begin, end = (datetime.fromtimestamp(ended / 1000 - ago, UTC).isoformat() for ago in (2, 1))
+        part, film = tmp_path / "part", tmp_path / "part.mp4"
+        answer = stack.lucid("bundle", session, "--from", begin, "--to", end, "-o", str(part))
+        assert answer.returncode == 0, answer.stderr
+        assert stack.lucid("verify", str(part), "--trust", str(evidence / "trust")).returncode == 0
+        nowhere = {"LUCID_STATE": str(tmp_path / "nowhere")}
+        answer = lucid("replay", "--bundle", str(part), "-o", str(film), env=nowhere)
+        assert answer.returncode == 0, answer.stderr
+        command = ["ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames"]
+        frames = subprocess.run(
+            [*command, "-of", "csv=p=0", str(film)], check=True, capture_output=True, text=True
+        )
+        assert int(frames.stdout) > 15
+
+    def test_who_was_given_it_is_listed(self, stack: RunningStack, session: str) -> None:
+        rows = json.loads(stack.lucid("access", session, "--json").stdout)["accesses"]
+        assert {row["what"] for row in rows} >= {"disclosure", "export"}
+        assert "disclosure" in stack.lucid("access", session).stdout
+
+    def test_what_cannot_be_meant_is_refused(self, session: str, evidence: Path, stack: RunningStack) -> None:
+        both = ["replay", session, "--bundle", str(evidence / "bundle")]
+        half = ["bundle", session, "--from", "2030-01-01"]
+        for arguments in (["replay"], both, half, [*half, "--to", "2031-01-01", "--no-chunks"]):
+            assert stack.lucid(*arguments).returncode == 2
+        answer = stack.lucid("replay", "--bundle", str(evidence / "bundle"))
+        assert (answer.returncode, "discloses nothing" in answer.stderr) == (1, True)
+
+    def test_it_is_held_then_erased_and_its_receipt_stays(
+        self, stack: RunningStack, session: str, evidence: Path, tmp_path: Path
+    ) -> None:
+        assert stack.lucid("hold", session, "on", "--reason", "case [7]").stdout == "held\n"
+        answer = stack.lucid("erase", session, "--yes")
+        assert (answer.returncode, "legal hold" in answer.stderr) == (1, True)
+        assert stack.lucid("hold", session, "off", "--reason", "settled").stdout == "not held\n"
+        assert stack.lucid("erase", session).returncode == 1
+        assert stack.lucid("erase", session, "--yes").returncode == 0
+        until = time.monotonic() + 30
+        while '"deleted"' not in stack.lucid("sessions", session, "--json").stdout:
+            assert time.monotonic() < until
+            time.sleep(0.5)
+        answer = stack.lucid("replay", session, "-o", str(tmp_path / "none.mp4"))
+        assert (answer.returncode, "was erased" in answer.stderr) == (1, True)
+        receipt = str(tmp_path / "receipt")
+        assert stack.lucid("bundle", session, "--no-chunks", "-o", receipt).returncode == 0
+        assert stack.lucid("verify", receipt, "--trust", str(evidence / "trust")).returncode == 0
+        assert "case [7]" in stack.lucid("access", session).stdout

@@ -42,12 +42,24 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 class TestFindingRuns:
     def test_yields_one_for_each_start_of_the_encoder(self, small: bytes, large: bytes) -> None:
         runs = find_runs(io.BytesIO(small + large + small))
-        assert [(run.begin, run.end) for run in runs] == [
-            (0, len(small)),
-            (len(small), len(small + large)),
-            (len(small + large), len(small + large + small)),
+        assert [run.spans for run in runs] == [
+            [(0, len(small))],
+            [(len(small), len(small + large))],
+            [(len(small + large), len(small + large + small))],
         ]
-        assert runs[0].head == runs[2].head > 500
+        assert runs[0].head == runs[2].head != runs[1].head
+
+    def test_leaves_out_init_segments_that_a_run_repeats(self, small: bytes) -> None:
+        (run,) = find_runs(io.BytesIO(small))
+        second = small.rindex(b"moof") - 4
+        repeated = small[:second] + run.head + small[second:]
+        (again,) = find_runs(io.BytesIO(repeated))
+        assert b"".join(repeated[begin:end] for begin, end in again.spans) == small
+
+    def test_takes_a_recording_that_begins_in_the_middle_of_a_run(self, small: bytes) -> None:
+        (run,) = find_runs(io.BytesIO(small))
+        middle = run.head + small[small.rindex(b"moof") - 4 :]
+        assert [found.spans for found in find_runs(io.BytesIO(middle))] == [[(0, len(middle))]]
 
     def test_yields_none_for_nothing(self) -> None:
         assert find_runs(io.BytesIO()) == []

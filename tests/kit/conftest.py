@@ -11,4 +11,6 @@ from tests.kit.live import House
 @pytest.fixture
 def house(tmp_path: Path) -> House:
     """The parrot, one that may call it, one that may not, and an observer."""
-    return House(tmp_path / "tls", parrot.SERVICE, parrot.CALLER, parrot.STRANGER, "prometheus")
+    return House(
+        tmp_path / "tls", parrot.SERVICE, parrot.CALLER, parrot.OTHER_CALLER, parrot.STRANGER, "prometheus"
+    )

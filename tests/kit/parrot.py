@@ -16,6 +16,8 @@ from lucid.kit.routes import Access, Nothing, Route, Stream
 SERVICE = "session-storage"
 CALLER = "session-api"
 """One that the catalogue lets call it."""
+OTHER_CALLER = "chunk-processor"
+"""Another one."""
 STRANGER = "auth-service"
 """One that it does not."""
 MIB = 1024 * 1024
@@ -77,6 +79,8 @@ DOWN_ONCE = route("POST", "/down")
 SEEN = route("GET", "/seen", response=Seen)
 MINE = Route(SERVICE, "GET", "/mine", Nothing, Nothing, Text, "For a person", access=Access.NODE_OPERATOR)
 
+CHOSEN = Route(SERVICE, "GET", "/chosen", Nothing, Nothing, Text, "For one caller", callers=("session-api",))
+
 COUNTS = web.AppKey("counts", dict)
 """How often a handler was asked, by its path."""
 handlers = app.Handlers()
@@ -97,6 +101,11 @@ async def repeat(_: app.Call, params: Words, __: Nothing) -> Text:
 @handlers.on(NOTE)
 async def note(_: app.Call, __: Nothing, body: Note) -> Text:
     return Text(body.text)
+
+
+@handlers.on(CHOSEN)
+async def chosen(_: app.Call, __: Nothing, ___: Nothing) -> Text:
+    return Text("you")
 
 
 @handlers.on(SILENT)

@@ -54,6 +54,12 @@ class TestAdmission:
         async with served.asking(parrot.STRANGER, parrot.SERVICE) as stranger:
             assert await stranger.outcome("GET", path) == (403, "2004")
 
+    async def test_a_route_can_be_for_some_of_them_only(self, served: House, caller: Asker) -> None:
+        async with caller.ask("GET", "/chosen") as answer:
+            assert answer.status == 200
+        async with served.asking(parrot.OTHER_CALLER, parrot.SERVICE) as other:
+            assert await other.outcome("GET", "/chosen") == (403, "2004")
+
     @pytest.mark.parametrize("path", sorted(OBSERVED))
     async def test_an_observer_reads_health_and_metrics(self, served: House, path: str) -> None:
         async with (

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from prometheus_client import REGISTRY
 
 from lucid.dev import servers
 from lucid.dev.processes import Processes
@@ -25,8 +26,11 @@ async def test_redis_that_goes_away_degrades_the_service_at_once(
     runner = web.AppRunner(app)
     await runner.setup()
     try:
+        done = measured("lucid_redis_operation_duration_seconds_count", command="get", outcome="ok")
         await app[REDIS].set("key", "value")
         assert await app[REDIS].get("key") == b"value"
+        assert measured("lucid_redis_operation_duration_seconds_count", command="get", outcome="ok") > done
+        assert measured("lucid_redis_connections_active") >= 1
         healthy = await app[CHECKS].run(app)
         assert (healthy.status, healthy.dependencies["redis"].needed) == ("healthy", False)
         server.kill()
@@ -38,6 +42,10 @@ async def test_redis_that_goes_away_degrades_the_service_at_once(
         assert (report.status, report.dependencies["redis"].status) == ("degraded", "down")
     finally:
         await runner.cleanup()
+
+
+def measured(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 def test_an_address_that_is_missing_names_the_setting() -> None:

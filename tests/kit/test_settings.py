@@ -24,6 +24,7 @@ class Example(settings.Common, frozen=True, kw_only=True):
         float, Meta(gt=0, description="time between tries", extra={"unit": "seconds"}, examples=[2.5])
     ]
     retries: Annotated[int, Meta(ge=0, le=9, description="tries", examples=[3])] = 3
+    former_key: Secret | None = None
     master_key: Annotated[Secret, Meta(description="32 bytes, hex", examples=["`openssl rand -hex 32`"])]
 
 
@@ -51,6 +52,15 @@ class TestLoading:
 
     def test_takes_an_empty_variable_for_an_absent_one(self, credentials: Path) -> None:
         assert settings.load(Example, GOOD | {"RETRIES": ""}, credentials).retries == 3
+
+    def test_takes_a_credential_that_may_be_absent_if_it_is_there(self, credentials: Path) -> None:
+        assert settings.load(Example, GOOD, credentials).former_key is None
+        (credentials / "former_key").write_bytes(b"the one before\n")
+        former = settings.load(Example, GOOD, credentials).former_key
+        assert former is not None
+        assert former.text() == "the one before"
+        (credentials / "former_key").write_bytes(b"")
+        assert "credential `former_key` is empty" in faults(GOOD, credentials)
 
     def test_never_reads_a_secret_from_the_environment(self, tmp_path: Path) -> None:
         message = faults(GOOD | {"MASTER_KEY": "from the environment"}, tmp_path)

@@ -2,14 +2,11 @@
 
 import asyncio
 import io
-import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from lucid.contracts import auth_service as auth
 from lucid.contracts import blockchain_engine as engine
 from lucid.contracts import session_api as contract
 from lucid.contracts import session_recorder as recorder
@@ -17,11 +14,10 @@ from lucid.contracts.types import SessionPath
 from lucid.evidence import trust as trust_file
 from lucid.evidence.steps import Outcome, Report
 from lucid.evidence.verify import verify
-from lucid.kit import context
-from lucid.kit.client import ServiceClient
 from lucid.kit.errors import Conflict, Invalid, LucidError, NotFound, Unauthenticated
 from lucid.kit.routes import NOTHING
 from tests.deployment import Deployment, deployment
+from tests.sessions.people import Person, administrator, person
 from tests.sessions.screens import Screen
 from tests.sessions.waiting import until
 
@@ -32,44 +28,6 @@ SETTINGS = {
     "RECORDER_LOST_SECONDS": "2",
 }
 ALL = ("session-storage", "chunk-processor", "session-pipeline", "session-recorder", "session-api")
-PASSWORD = "correct horse battery staple"
-
-
-class Person:
-    """Somebody with an account, calling as the gateway passes calls on."""
-
-    def __init__(self, gateway: ServiceClient, token: str) -> None:
-        self.gateway = gateway
-        self._token = token
-
-    @contextmanager
-    def speaking(self) -> Iterator[ServiceClient]:
-        """The client with this person's token on its calls."""
-        before = context.authorization.set(f"Bearer {self._token}")
-        try:
-            yield self.gateway
-        finally:
-            context.authorization.reset(before)
-
-    async def create(self, **options: object) -> str:
-        """A new session's id."""
-        body = contract.CreateSession(**options)  # type: ignore[arg-type]  # any field may be given
-        with self.speaking() as client:
-            return (await client.call(contract.CREATE, NOTHING, body)).id
-
-    async def get(self, session: str) -> contract.Session:
-        """The session as this person sees it."""
-        with self.speaking() as client:
-            return await client.call(contract.GET, SessionPath(session))
-
-
-async def person(house: Deployment, name: str, bootstrap: str | None = None) -> Person:
-    gateway = await house.client("api-gateway")
-    email = f"{name}-{uuid.uuid4().hex[:8]}@example.org"
-    account = auth.Register(email=email, password=PASSWORD, bootstrap_token=bootstrap)
-    await gateway.call(auth.REGISTER, NOTHING, account)
-    tokens = await gateway.call(auth.LOGIN, NOTHING, auth.Login(email=email, password=PASSWORD))
-    return Person(gateway, tokens.access_token)
 
 
 @pytest.fixture
@@ -120,8 +78,7 @@ class TestOwnership:
     ) -> None:
         await house.start(*ALL)
         bob = await person(house, "bob")
-        token = (house.directory / "credentials/auth-service/bootstrap_token").read_text().strip()
-        admin = await person(house, "admin", bootstrap=token)
+        admin = await administrator(house)
         session = await alice.create(name="mine")
         assert (await alice.get(session)).name == "mine"
         assert (await admin.get(session)).name == "mine"
@@ -187,7 +144,7 @@ class TestARecording:
         assert report.outcome is Outcome.VERIFIED, report.failure
         with alice.speaking() as client:
             page = await client.call(contract.CHUNKS, contract.ChunksQuery(session=session))
-            proof = await client.call(contract.PROOF, SessionPath(session))
+            proof = await client.call(contract.PROOF, contract.ProofQuery(session))
         assert page.total == ended.chunks == len(page.chunks)
         assert proof.anchored
 

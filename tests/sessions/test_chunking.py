@@ -37,9 +37,9 @@ class TestFirstChunkOfARun:
         assert chunk == Chunk("screen", (INIT.data, b"f" * 10), NOON, NOON + 500, starts_run=True)
         assert chunk.size == len(INIT.data) + 10
 
-    def test_is_the_only_one_with_an_init_segment(self) -> None:
+    def test_is_the_only_one_that_starts_it_but_each_can_be_played_alone(self) -> None:
         (chunk,) = running().add(fragment(500, 11_000))
-        assert chunk.parts == (b"f" * 10,)
+        assert chunk.parts == (INIT.data, b"f" * 10)
         assert not chunk.starts_run
 
     def test_must_come_after_an_init_segment(self) -> None:
@@ -55,13 +55,13 @@ class TestAChunkIsClosed:
 
     def test_at_its_size(self) -> None:
         chunker = running()
-        assert chunker.add(fragment(500, 600, size=99)) == []
+        assert chunker.add(fragment(500, 600, size=93)) == []
         assert [chunk.size for chunk in chunker.add(fragment(600, 700, size=1))] == [100]
 
     def test_before_a_fragment_that_would_exceed_the_maximum(self) -> None:
         chunker = running()
-        chunker.add(fragment(500, 600, size=99))
-        chunks = chunker.add(fragment(600, 700, size=150))
+        chunker.add(fragment(500, 600, size=93))
+        chunks = chunker.add(fragment(600, 700, size=144))
         assert [chunk.size for chunk in chunks] == [99, 150]
         assert spans(chunks) == [(500, 600), (600, 700)]
 
@@ -82,11 +82,12 @@ class TestRefuses:
         with pytest.raises(FragmentTooLargeError, match="has 201 bytes and a chunk holds at most 200: lower"):
             running().add(fragment(500, 600, size=201))
 
-    def test_a_first_fragment_that_leaves_no_room_for_the_init_segment(self) -> None:
-        chunker = Chunker("screen", SMALL)
-        chunker.begin_run(INIT, NOON)
+    def test_a_fragment_that_leaves_no_room_for_the_init_segment_and_loses_nothing(self) -> None:
+        chunker = running()
+        chunker.add(fragment(500, 600))
         with pytest.raises(FragmentTooLargeError):
-            chunker.add(fragment(0, 500, size=200))
+            chunker.add(fragment(600, 700, size=200))
+        assert spans(chunker.finish()) == [(500, 600)]
 
     def test_a_fragment_without_a_key_frame_at_its_start(self) -> None:
         with pytest.raises(MediaFormatError, match="at 500 ms does not start on a key frame"):
@@ -133,14 +134,14 @@ def test_whatever_comes_no_byte_is_lost_no_limit_exceeded_and_time_goes_forward(
     recorded = b""
     for drift, fragments in history:
         chunks += chunker.begin_run(INIT, NOON + drift)
-        recorded += INIT.data if fragments else b""
         clock = 0
         for duration, size in fragments:
             recorded += b"f" * size
             chunks += chunker.add(fragment(clock, clock + duration, size))
             clock += duration
     chunks += chunker.finish()
-    assert b"".join(part for chunk in chunks for part in chunk.parts) == recorded
+    assert all(chunk.parts[0] == INIT.data for chunk in chunks)
+    assert b"".join(part for chunk in chunks for part in chunk.parts[1:]) == recorded
     assert all(chunk.size <= SMALL.max_size for chunk in chunks)
     edges = [edge for chunk in chunks for edge in (chunk.start_ms, chunk.end_ms)]
     assert edges == sorted(edges)

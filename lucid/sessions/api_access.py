@@ -1,0 +1,103 @@
+"""Hands out recordings and their evidence. Whoever gets a recording is on record before its first byte."""
+
+import msgspec
+from aiohttp import web
+
+from lucid.contracts import session_anchoring as anchoring
+from lucid.contracts import session_api as contract
+from lucid.contracts.types import SessionPath
+from lucid.evidence import dsse, statements
+from lucid.evidence import leaf as leaves
+from lucid.evidence.life import Access, Erasure, Hold
+from lucid.evidence.statements import Statement
+from lucid.kit.app import Call, Handlers
+from lucid.kit.client import CLIENT
+from lucid.kit.routes import Nothing, Stream
+from lucid.sessions import bundles, disclosure
+from lucid.sessions.access import AccessLog
+from lucid.sessions.api_session import owned
+from lucid.sessions.closing import session_leaves
+from lucid.sessions.retention import require_kept
+
+ACCESS = web.AppKey("access", AccessLog)
+STATEMENTS: dict[str, type[Statement]] = {"access": Access, "hold": Hold, "erasure": Erasure}
+
+handlers = Handlers()
+
+
+@handlers.on(contract.BUNDLE)
+async def bundle(call: Call, params: contract.BundleQuery, _: Nothing) -> Stream:
+    """The evidence bundle. Without chunks there is nothing of the recording in it, and nothing to note."""
+    record = await owned(call, params.session)
+    if params.chunks:
+        require_kept(record)
+    content = await bundles.export(
+        call.app[CLIENT], params.session, with_chunks=params.chunks, resumed=_resumed(call)
+    )
+    if params.chunks:
+        stretch = await _whole(call, params.session)
+        await call.app[ACCESS].record(params.session, call.user.sub, "export", stretch)
+    return content
+
+
+@handlers.on(contract.RECEIPT)
+async def receipt(call: Call, params: SessionPath, _: Nothing) -> Stream:
+    """The bundle without chunks: proves what was recorded, also when that is erased, and tells none of it."""
+    await owned(call, params.session)
+    return await bundles.export(call.app[CLIENT], params.session, with_chunks=False, resumed=_resumed(call))
+
+
+@handlers.on(contract.REPLAY)
+async def replay(call: Call, params: SessionPath, _: Nothing) -> Stream:
+    """The recording, opened."""
+    require_kept(await owned(call, params.session))
+    content = await bundles.replay(call.app[CLIENT], params.session)
+    stretch = await _whole(call, params.session)
+    await call.app[ACCESS].record(params.session, call.user.sub, "replay", stretch)
+    return content
+
+
+@handlers.on(contract.DISCLOSURE)
+async def disclose(call: Call, params: contract.DisclosureQuery, _: Nothing) -> Stream:
+    """The bundle with a stretch of the recording and the keys that open it."""
+    require_kept(await owned(call, params.session))
+    client = call.app[CLIENT]
+    manifest = (await bundles.manifest_of(client, params.session))[1]
+    stored = (await session_leaves(client, params.session))[: manifest.count]
+    chosen = disclosure.select([leaves.decode(line) for line in stored], params.start_ms, params.end_ms)
+    stretch = min(leaf.start_ms for leaf in chosen), max(leaf.end_ms for leaf in chosen)
+    # Keys are asked for only once it is on record that they are handed out.
+    await call.app[ACCESS].record(params.session, call.user.sub, "disclosure", stretch)
+    keys = await disclosure.keys(client, chosen)
+    return await bundles.export(client, params.session, with_chunks=True, keys=keys, resumed=_resumed(call))
+
+
+@handlers.on(contract.ACCESSES)
+async def accesses(call: Call, params: contract.AccessQuery, _: Nothing) -> contract.Accesses:
+    """What was done with the recording, newest first."""
+    await owned(call, params.session)
+    query = anchoring.LifeQuery(params.session, params.limit, params.before)
+    page = await call.app[CLIENT].call(anchoring.LIFE, query)
+    return contract.Accesses(tuple(map(_row, page.entries)), page.next)
+
+
+def _row(anchor: anchoring.Anchor) -> contract.AccessRow:
+    kind = STATEMENTS[anchor.kind]
+    said = statements.read(dsse.parse(anchor.envelope.encode()), kind)
+    what = "erasure"
+    if isinstance(said, Access):
+        what = said.what
+    elif isinstance(said, Hold):
+        what = "hold" if said.held else "release"
+    both = msgspec.to_builtins(anchor) | msgspec.to_builtins(said) | {"what": what}
+    return msgspec.convert(both, contract.AccessRow)
+
+
+async def _whole(call: Call, session: str) -> tuple[int, int]:
+    """From when to when the session was recorded, in ms."""
+    manifest = (await bundles.manifest_of(call.app[CLIENT], session))[1]
+    return manifest.start_ms, manifest.end_ms
+
+
+def _resumed(call: Call) -> str | None:
+    return call.request.headers.get("If-Range")
