@@ -37,6 +37,11 @@ lint: setup ## formatting, linters, types, layers
 	@$(BIN)/lint-imports --no-cache >/tmp/lucid-layers.$$$$ || { cat /tmp/lucid-layers.$$$$; exit 1; }
 	@$(BIN)/mypy
 
+.PHONY: soak
+soak: setup-test ## the long runs: random kills over hundreds of recordings, long fuzzing
+	@LUCID_FUZZ_SECONDS=60 $(BIN)/python -m pytest tests/fuzz tests/forgeries/test_fuzzing.py tests/verifier/test_fuzzing.py --timeout 3000
+	@$(BIN)/python -m pytest tests/soak -m soak -s --timeout 40000
+
 .PHONY: bench
 bench: setup-bench ## the figures, beside the bare C libraries and other programs, in one run
 	@$(BIN)/python -m benchmarks

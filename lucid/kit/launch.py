@@ -4,6 +4,7 @@ prometheus_client decides on import where values are kept. Nothing that imports 
 `run` has set PROMETHEUS_MULTIPROC_DIR: that is why two imports below stand inside functions.
 """
 
+import ctypes
 import os
 import shutil
 import sys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 LOOPBACK = "127.0.0.1"
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # malloc.h
 
 
 class LaunchSettings(settings.Common, frozen=True, kw_only=True):
@@ -44,6 +46,7 @@ def run(name: str) -> NoReturn:
         sys.stderr.write(f"lucid serve {name}: {error}\n")
         sys.exit(2)
     logs.configure(name, found.log_level)
+    _return_memory()
     os.environ[METRICS_VARIABLE] = str(metrics_directory)
     factory = _factory(service)
     options = serve.ServeOptions(workers=service.workers, drain_seconds=found.drain_seconds)
@@ -102,6 +105,18 @@ def _forget_worker(pid: int) -> None:
     from prometheus_client import multiprocess  # noqa: PLC0415 - see above
 
     multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # as shipped
+
+
+def _return_memory() -> None:
+    """Has glibc's malloc give large blocks back to the system when they are freed (mallopt(3)).
+
+    Left alone it raises its threshold with the first large block and keeps chunks of 16 MiB in heaps of its
+    own for every thread; a service would grow to several times of what it holds.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        for option, value in ((_M_MMAP_THRESHOLD, 1024 * 1024), (_M_ARENA_MAX, 2)):
+            libc.mallopt(option, value)
 
 
 def _factory(service: catalog.Service) -> serve.AppFactory:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from lucid.contracts import chunk_processor as contract
 from lucid.contracts import session_storage as storage
-from lucid.contracts.types import MAX_SEALED, ChunkPath, SessionPath
+from lucid.contracts.types import MAX_CHUNK, MAX_SEALED, ChunkPath, SessionPath
 from lucid.evidence import leaf as leaves
 from lucid.evidence import sealing, wrapping
 from lucid.evidence.errors import EvidenceError, FormatError, SealError
@@ -24,12 +24,13 @@ from lucid.kit.launch import service_client
 from lucid.kit.routes import Content, Nothing, Stream
 from lucid.kit.tasks import TASKS
 from lucid.sessions import metrics
+from lucid.sessions.budget import Budget
 from lucid.sessions.processor_store import SessionKeys
 from lucid.sessions.rewrapping import rewrap
 
 DATABASE = "lucid_sessions"
-CHUNKS_AT_ONCE = 4
-"""Bounds memory: each chunk is held raw and sealed. Others wait in their sockets."""
+BUDGET = 32 * 1024 * 1024
+"""Raw bytes in work at once; others wait in their sockets. Sealing holds up to three times as much."""
 STORE_SECONDS = 30.0
 
 
@@ -44,7 +45,7 @@ class ProcessorSettings(settings.Common, frozen=True, kw_only=True):
 
 KEYS = web.AppKey("keys", SessionKeys)
 MONGO = web.AppKey("mongo", mongo.Database)
-CHUNKS = web.AppKey("chunks", asyncio.Semaphore)
+WORK = web.AppKey("work", Budget)
 
 handlers = Handlers()
 
@@ -65,14 +66,15 @@ async def process(call: Call, params: ChunkPath, body: Stream) -> contract.Recei
     chunk = ChunkId(params.session, params.track, params.index)
     begin = time.perf_counter()
     key = await call.app[KEYS].key(params.session)
-    async with call.app[CHUNKS]:
+    async with call.app[WORK].take(body.length or MAX_CHUNK):
         raw = bytearray()
         async for piece in body.chunks:
             raw += piece
         received = time.perf_counter()
         sealed = await asyncio.to_thread(_seal, key, chunk, raw, claim)
         leaf = sealed.leaf(start_ms=claim.start_ms, end_ms=claim.end_ms)
-        sealed_at = time.perf_counter()
+        sealed_at, size = time.perf_counter(), len(raw)
+        del raw
         try:
             stored = await call.app[CLIENT].call(
                 storage.STORE,
@@ -92,7 +94,7 @@ async def process(call: Call, params: ChunkPath, body: Stream) -> contract.Recei
     metrics.stage_seconds.labels("seal").observe(sealed_at - received)
     metrics.stage_seconds.labels("store").observe(done - sealed_at)
     metrics.chunk_seconds.observe(done - begin)
-    metrics.chunk_bytes.observe(len(raw))
+    metrics.chunk_bytes.observe(size)
     metrics.chunks_processed_total.labels("duplicate" if stored.duplicate else "sealed").inc()
     return contract.Receipt(
         leaf=stored.leaf,
@@ -156,7 +158,7 @@ async def create() -> web.Application:
 
     async def resources(app: web.Application) -> AsyncIterator[None]:
         app[KEYS] = SessionKeys(app[MONGO], kek, previous)
-        app[CHUNKS] = asyncio.Semaphore(CHUNKS_AT_ONCE)
+        app[WORK] = Budget(BUDGET)
         app[TASKS].start("rewrap", lambda: rewrap(app[KEYS]))
         yield
 

@@ -137,8 +137,8 @@ class TestTheMemoryOf:
         for name in ("session-storage", "chunk-processor"):
             weighed[name] = hosts.peak_memory(name)
         weighed["MiB/s"] = 16 * 16 / seconds
-        assert weighed["session-storage"] < 320
-        assert weighed["chunk-processor"] < 420
+        assert weighed["session-storage"] < 256
+        assert weighed["chunk-processor"] < 256
 
     async def test_storage_does_not_grow_with_callers_that_stall(
         self, house: Deployment, hosts: Hosts, weighed: dict[str, float]
