@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 import aiohttp
 import msgspec
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from pymongo.errors import PyMongoError
 
 from lucid import __version__, catalog
@@ -233,6 +233,8 @@ async def _edge(
             request.transport.abort()
             raise
         response = _refusal(request, failure, status)
+        if isinstance(error, web.HTTPMethodNotAllowed):
+            response.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
     finally:
         seconds = time.perf_counter() - begin
         metrics.connections_active.dec()
@@ -257,7 +259,10 @@ def _refusal(request: web.Request, failure: LucidError, status: int) -> web.Resp
         service=request.app[SERVICE].name,
         version=__version__,
     )
-    return web.Response(body=body, status=status, content_type="application/json")
+    response = web.Response(body=body, status=status, content_type="application/json")
+    if status == web.HTTPUnauthorized.status_code:
+        response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"  # RFC 9110, 15.5.2
+    return response
 
 
 async def _identify(_: web.Request, response: web.StreamResponse) -> None:

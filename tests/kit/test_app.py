@@ -136,6 +136,10 @@ class TestErrors:
     ) -> None:
         assert await caller.outcome(method, path) == outcome
 
+    async def test_of_a_wrong_method_name_the_right_ones(self, caller: Asker) -> None:
+        async with caller.ask("PUT", "/notes") as answer:
+            assert "POST" in answer.headers["Allow"]
+
     @pytest.mark.parametrize(
         "line", [b"GET / HTTP/9.9", b"\x16\x03\x01", b"GET", b"GET / HTTP/1.1\r\nA B: c"]
     )
