@@ -4,7 +4,8 @@
 
 This file is a second, independent reading of Lucid's formats (docs/formats.md; "section N" below is a section
 there). It shares no code with Lucid, needs nothing but Python 3.11 and `cryptography`, uses no network, and
-reads top to bottom: values, records, hash tree, statements, checkpoints, archive, trust file, the steps.
+reads top to bottom: values, records, hash tree, leaves, sealed chunks, statements, checkpoints, archive,
+trust file, the steps. To decompress chunks that a bundle discloses it uses `zstandard`, if that is installed.
 
 Exit codes: 0 verified; 1 refused; 2 the command or a file it names is unusable; 3 consistent, but without a
 trust file anybody could have made the bundle.
@@ -14,17 +15,27 @@ import argparse
 import base64
 import bisect
 import hashlib
+import hmac
 import json
 import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+try:
+    import zstandard
+except ImportError:
+    CAN_DECOMPRESS = False
+else:
+    CAN_DECOMPRESS = True
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -247,7 +258,6 @@ LEAF = (
     | each(DIGEST, "sealed_sha256", "key_commitment", "raw_commitment")
 )
 
-
 Chunk = tuple[str, int, str]
 """Name, size and SHA-256 of a sealed chunk in the archive."""
 
@@ -269,6 +279,49 @@ def read_leaf(line: bytes, where: str) -> Record:
     fits = leaf["codec"] == "zstd" or leaf["sealed_size"] == leaf["plain_size"] + SEALING_OVERHEAD
     require(fits, f"{where}: sealed_size does not follow from plain_size")
     return leaf
+
+
+def chunk_name(record: Record) -> str:
+    """The archive member that a leaf, or a disclosed key, is about."""
+    return f"chunks/{record['track']}/{record['index']}"
+
+
+# --- Sealed chunks whose keys are disclosed (section 4) -------------------------------------------
+
+CHUNK_KEY = {"index": INTEGER, "key": DIGEST, "track": TRACK}
+CODECS = {"none": b"\x00", "zstd": b"\x01"}
+
+
+def open_chunk(sealed: bytes, chunk_key: bytes, leaf: Record) -> None:
+    """Opens a chunk down to what its recorder committed to, or to its zstd frame if that must stay closed."""
+    session = bytes.fromhex(leaf["session"].replace("-", ""))
+    chunk_id = session + leaf["track"].to_bytes(4) + leaf["index"].to_bytes(8)
+    info = b"lucid/chunk/v1" + chunk_id  # HKDF-Expand (RFC 5869, 2.3) to two blocks of 32 bytes: K and C
+    key = hmac.digest(chunk_key, info + b"\x01", "sha256")
+    commitment = hmac.digest(chunk_key, key + info + b"\x02", "sha256")
+    require(commitment.hex() == leaf["key_commitment"], "its key is not the one to which its leaf commits")
+    size = leaf["plain_size"]
+    additional = b"\x01" + chunk_id + CODECS[leaf["codec"]] + size.to_bytes(8)
+    try:
+        opened = AESGCM(key).decrypt(bytes(12), sealed[32:], additional)
+    except InvalidTag:
+        refuse("its key does not open it")
+    raw_nonce, recording = opened[:32], opened[32:]
+    if leaf["codec"] == "zstd":
+        if not CAN_DECOMPRESS:
+            return
+        recording = decompress(recording, size)
+    committed = sha256(raw_nonce, recording).hex() == leaf["raw_commitment"]
+    require(committed, "its recording is not the one to which its recorder committed")
+
+
+def decompress(frame: bytes, size: int) -> bytes:
+    """What is in one zstd frame, with nothing after it, that states this size."""
+    try:
+        require(zstandard.frame_content_size(frame) == size, "its zstd frame does not state plain_size")
+        return zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
+    except zstandard.ZstdError:
+        refuse("it does not hold one whole zstd frame")
 
 
 # --- Signed statements (section 6) ----------------------------------------------------------------
@@ -455,7 +508,9 @@ INDEX_FILES = {
     "entries.jsonl": 64 * MIB,
     "leaves.jsonl": 64 * MIB,
 }
-"""The members before the chunks, in their order, and how long each may be."""
+"""The members with which each bundle begins, in their order, and how long each may be."""
+MAX_KEYS = 16 * MIB
+KEYS = {"keys": a_list(a_record(CHUNK_KEY), 1)}
 BUNDLE = {"format": spelled("lucid-bundle/v1"), "session": SESSION}
 CONSISTENCY = {"proof": PROOF}
 CHUNK_NAME = re.compile(r"chunks/(0|[1-9][0-9]{0,9})/(0|[1-9][0-9]{0,15})")
@@ -475,14 +530,14 @@ def read_exactly(file: BinaryIO, size: int) -> bytes:
     return data
 
 
-def read_members(file: BinaryIO) -> Iterator[tuple[str, int, Iterator[bytes]]]:
-    """Name, size and content of each member, in this order, up to the proper end of the archive."""
+def read_members(file: BinaryIO) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+    """Name and size of each member, and what reads it once the size is accepted; to the archive's end."""
     while (header := read_exactly(file, BLOCK)) != bytes(BLOCK):
         require(re.fullmatch(rb"[0-7]{11}", header[124:135]) is not None, "a size is not eleven octal digits")
         name, size = header[:100].rstrip(b"\0").decode("ascii", "replace"), int(header[124:135], 8)
         expected = tar_header(name, size, b"%06o\0 " % sum(tar_header(name, size)))
         require(header == expected, f"the archive header of {name!a} is not in its one form")
-        yield name, size, (read_exactly(file, min(MIB, size - start)) for start in range(0, size, MIB))
+        yield name, size, partial(read_exactly, file, size)
         padding = -size % BLOCK
         require(read_exactly(file, padding) == bytes(padding), f"the padding of {name!a} is not zeros")
     require(read_exactly(file, BLOCK) == bytes(BLOCK), "the archive ends with one block of zeros, not two")
@@ -559,7 +614,11 @@ class Bundle(NamedTuple):
     consistency: list[str]
     entries: list[Entry]
     leaves: list[bytes]
+    keys: list[Record]
+    """Disclosed chunk keys; none in most bundles."""
     chunks: list[Chunk]
+    closed: str
+    """Why the first chunk that its key does not open stays closed; empty if there is none."""
     rest: dict[str, bytes]
     """Index files that later steps read: genesis.json, header.json, checkpoint."""
 
@@ -568,25 +627,49 @@ def read_bundle(file: BinaryIO) -> Bundle:
     """1: the file is complete and in its one form."""
     members, content = read_members(file), {}
     for expected, limit in INDEX_FILES.items():
-        name, size, pieces = next(members, ("", 0, iter(())))
+        name, size, read = next(members, ("", 0, bytes))
         require(name == expected, f"{name!a} stands where {expected} should")
         require(size <= limit, f"{name} is longer than {limit} bytes")
-        content[name] = b"".join(pieces)
-    leaves = split_lines(content.pop("leaves.jsonl"), "leaves.jsonl", MAX_LEAF)
+        content[name] = read()
+    lines = split_lines(content.pop("leaves.jsonl"), "leaves.jsonl", MAX_LEAF)
+    leaves = (read_leaf(line, f"leaf {number}") for number, line in enumerate(lines, 1))
+    keys: list[Record] = []
     chunks: list[Chunk] = []
-    for name, size, pieces in members:
+    closed = ""
+    for name, size, read in members:
+        if name == "keys.json" and not keys and not chunks:
+            require(size <= MAX_KEYS, f"{name} is longer than {MAX_KEYS} bytes")
+            keys = read_record(read(), KEYS, name, MAX_KEYS)["keys"]
+            continue
         require(CHUNK_NAME.fullmatch(name) is not None, f"{name!a} has no place in a bundle")
         require(size <= MAX_SEALED, f"{name} is longer than a sealed chunk can be")
-        require(len(chunks) < len(leaves), f"there are more chunks than the {len(leaves)} leaves")
-        digest = hashlib.sha256()
-        for piece in pieces:
-            digest.update(piece)
-        chunks.append((name, size, digest.hexdigest()))
+        require(len(chunks) < len(lines), f"there are more chunks than the {len(lines)} leaves")
+        require(not keys or len(chunks) < len(keys), f"there are more chunks than the {len(keys)} keys")
+        sealed = read()
+        if keys and not closed:
+            closed = why_closed(sealed, keys[len(chunks)], leaves)
+        chunks.append((name, size, sha256(sealed).hex()))
     about = read_record(content.pop("lucid-bundle.json"), BUNDLE, "lucid-bundle.json", KIB)
     proof = read_record(content.pop("consistency.json"), CONSISTENCY, "consistency.json", 8 * KIB)["proof"]
-    lines = split_lines(content.pop("entries.jsonl"), "entries.jsonl", MAX_ENTRY_LINE)
-    entries = [read_entry(line, f"line {number} of entries.jsonl") for number, line in enumerate(lines, 1)]
-    return Bundle(about["session"], proof, entries, leaves, chunks, content)
+    rows = split_lines(content.pop("entries.jsonl"), "entries.jsonl", MAX_ENTRY_LINE)
+    entries = [read_entry(row, f"line {number} of entries.jsonl") for number, row in enumerate(rows, 1)]
+    return Bundle(about["session"], proof, entries, lines, keys, chunks, closed, content)
+
+
+def why_closed(sealed: bytes, key: Record, leaves: Iterator[Record]) -> str:
+    """Why a key does not open its chunk; empty if it does. Takes from the leaves up to the one it names.
+
+    The file is read once, so chunks are opened before the leaves are checked: step 9 tells what came of it.
+    """
+    name = chunk_name(key)
+    try:
+        leaf = next((leaf for leaf in leaves if chunk_name(leaf) == name), None)
+        if leaf is None:
+            return f"no leaf in order for the key of {name}"
+        open_chunk(sealed, bytes.fromhex(key["key"]), leaf)
+    except Refusal as reason:
+        return f"{name}: {reason}"
+    return ""
 
 
 def read_leaves(lines: Sequence[bytes], session: str) -> list[Leaf]:
@@ -600,7 +683,7 @@ def read_leaves(lines: Sequence[bytes], session: str) -> list[Leaf]:
         require(index == expected[track][0], f"leaf {number} has index {index}, not {expected[track][0]}")
         require(start >= expected[track][1], f"leaf {number} starts before its predecessor in the track")
         expected[track] = index + 1, start
-        chunk = (f"chunks/{track}/{index}", leaf["sealed_size"], leaf["sealed_sha256"])
+        chunk = (chunk_name(leaf), leaf["sealed_size"], leaf["sealed_sha256"])
         leaves.append(Leaf(sha256(b"\x00", line), track, start, leaf["end_ms"], chunk))
     return leaves
 
@@ -710,13 +793,21 @@ def check_checkpoint(bundle: Bundle) -> tuple[Record, Note]:
     return header, note
 
 
-def check_chunks(chunks: Sequence[Chunk], leaves: Sequence[Leaf]) -> str:
-    """9: the sealed chunks are those of the leaves."""
-    for found, leaf in zip(chunks, leaves, strict=False):
-        require(found[0] == leaf.chunk[0], f"{found[0]} stands where {leaf.chunk[0]} should")
-        require(found == leaf.chunk, f"{found[0]} is not the chunk that its leaf describes")
-    require(len(chunks) == len(leaves), "there are fewer chunks than leaves")
-    return f"{len(chunks)} chunks"
+def check_chunks(bundle: Bundle, leaves: Sequence[Leaf]) -> str:
+    """9: the sealed chunks are those of the leaves, and each disclosed key opens its own."""
+    named = [chunk_name(key) for key in bundle.keys]
+    disclosed = set(named)
+    chunks = [leaf.chunk for leaf in leaves if not named or leaf.chunk[0] in disclosed]
+    in_order = not named or named == [name for name, _, _ in chunks]
+    require(in_order, "keys.json does not name chunks of the leaves, in their order and each once")
+    for found, expected in zip(bundle.chunks, chunks, strict=False):
+        require(found[0] == expected[0], f"{found[0]} stands where {expected[0]} should")
+        require(found == expected, f"{found[0]} is not the chunk that its leaf describes")
+    require(len(bundle.chunks) == len(chunks), f"there are fewer chunks than {'keys' if named else 'leaves'}")
+    require(not bundle.closed, bundle.closed)
+    detail = f"{len(chunks)} chunks" + (", opened with their keys" if named else "")
+    left_out = "; zstandard is not installed: compressed ones were opened but not decompressed"
+    return detail + (left_out if named and not CAN_DECOMPRESS else "")
 
 
 def check_genesis(bundle: Bundle, header: Record, trust: Trust | None) -> str:
@@ -804,7 +895,7 @@ def take_steps(
         proven = included(entry, header["log_size"], header["log_root"])
         require(proven, f"the proof of log entry {entry.position} does not lead to the log's root")
     yield f"{len(bundle.entries)} entries are on the log"
-    yield check_chunks(bundle.chunks, leaves) if bundle.chunks else None
+    yield check_chunks(bundle, leaves) if bundle.chunks or bundle.keys else None
     yield check_genesis(bundle, header, trust)
     times = cosigned(note, trust.validators, "the checkpoint") if trust else {}
     yield count_cosigners(times, trust.validators, trust.quorum) if trust else None
