@@ -16,6 +16,7 @@ from lucid.kit.errors import Code
 from lucid.kit.routes import NOTHING
 
 POLL_SECONDS = 1.0
+START_PATIENCE_SECONDS = 60.0
 TURN_SECONDS = 0.1
 OVER = {"stopped", "processing", "completed", "failed", "deleted"}
 """States in which nothing is captured any more."""
@@ -49,7 +50,7 @@ class Recording:
         """Creates a session and starts it; returns when the first fragment is durable. Raises ApiError."""
         session = await api.call(session_api.CREATE, NOTHING, how)
         start = StartSession(display=desktop.name, cookie=desktop.cookie.hex())
-        return cls(api, await api.call(session_api.START, SessionPath(session.id), start), show)
+        return cls(api, await _started(api, SessionPath(session.id), start), show)
 
     async def until_over(self, desktop: Desktop, seconds: float | None, interrupted: asyncio.Event) -> None:
         """Waits until the command or the time is over, somebody interrupts, or the recording has ended."""
@@ -90,3 +91,22 @@ class Recording:
         with contextlib.suppress(ApiError):
             pipeline = await self._api.call(session_api.PIPELINE, self._path)
         self._show(Progress(self.session, pipeline, time.monotonic() - self._begun))
+
+
+async def _started(api: Api, path: SessionPath, start: StartSession) -> Session:
+    """Starts a session. Where the answer was lost, finds out whether it began. Raises ApiError."""
+    try:
+        return await api.call(session_api.START, path, start)
+    except ApiError as error:
+        if not error.unavailable:
+            raise
+        until = time.monotonic() + START_PATIENCE_SECONDS
+        while (session := await api.call(session_api.GET, path)).state == "starting":
+            if time.monotonic() > until:
+                raise
+            await asyncio.sleep(POLL_SECONDS)
+        if session.state == "created":
+            return await api.call(session_api.START, path, start)
+        if session.state == "failed":
+            raise
+        return session

@@ -168,6 +168,11 @@ class Recorder:
         await self._tasks.ended(f"capture:{recording.session}")
         await self._discard(recording.spool)
 
+    def close(self) -> None:
+        """Closes the spool's files; what is in them is for the recorder's next life."""
+        for recording, _ in self._recordings.values():
+            recording.spool.close()
+
     async def _discard(self, spool: SessionSpool) -> None:
         spool.close()
         self._recordings.pop(spool.session, None)
@@ -238,6 +243,7 @@ async def create() -> web.Application:
             await recorder.recover()
             yield
             await app[TASKS].close()
+            recorder.close()
 
     return kit.build(
         contract.SERVICE,
