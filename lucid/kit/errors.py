@@ -98,7 +98,7 @@ class Forbidden(LucidError):
 
 
 class Limited(LucidError):
-    """Too much, for now."""
+    """More than is allowed at this time."""
 
     default = Code.QUOTA
 
