@@ -77,7 +77,8 @@ class State:
     def clear(self) -> None:
         """Removes what earlier runs left, and nothing that is not the stack's. Call it under the lock."""
         for name in ("credentials", "services", "tls", "mongodb", "redis", "logs"):
-            shutil.rmtree(self.directory / name, ignore_errors=True)
+            if (self.directory / name).exists():
+                shutil.rmtree(self.directory / name)
         for path in (self.running, self.operator):
             path.unlink(missing_ok=True)
 
