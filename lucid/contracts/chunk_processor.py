@@ -71,11 +71,11 @@ PROCESS = Route(
 )  # fmt: skip
 OPEN = Route(
     SERVICE, "GET", "/sessions/{session}/tracks/{track}/chunks/{index}/raw", ChunkPath, Nothing, Stream,
-    "A chunk as it was recorded", errors=(Code.NOT_FOUND,), callers=FOR_PEOPLE,
+    "A chunk as it was recorded", errors=(Code.NOT_FOUND, Code.EXTERNAL), callers=FOR_PEOPLE,
 )  # fmt: skip
 DISCLOSE = Route(
     SERVICE, "GET", "/sessions/{session}/tracks/{track}/chunks/{index}/key", ChunkPath, Nothing, ChunkKey,
-    "The key of this chunk alone", errors=(Code.NOT_FOUND,), callers=FOR_PEOPLE,
+    "The key of this chunk alone", errors=(Code.NOT_FOUND, Code.EXTERNAL), callers=FOR_PEOPLE,
 )  # fmt: skip
 ERASE_KEY = Route(
     SERVICE, "DELETE", "/sessions/{session}/key", SessionPath, Nothing, ErasedKey,

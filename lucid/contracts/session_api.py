@@ -339,7 +339,7 @@ BUNDLE = Route(
 REPLAY = Route(
     SERVICE, "GET", "/sessions/{session}/replay", SessionPath, Nothing, Stream,
     "The recording as fragmented MP4; each restart of the capture begins a new one", access=Access.USER,
-    errors=_STATE,
+    errors=(*_STATE, Code.EXTERNAL),
 )  # fmt: skip
 ERASE = Route(
     SERVICE, "DELETE", "/sessions/{session}", SessionPath, Nothing, Session,
@@ -357,7 +357,7 @@ RECEIPT = Route(
 DISCLOSURE = Route(
     SERVICE, "GET", "/sessions/{session}/disclosure", DisclosureQuery, Nothing, Stream,
     "The bundle with a stretch of the recording and the keys that open it", access=Access.USER,
-    errors=(*_STATE, Code.OUT_OF_RANGE),
+    errors=(*_STATE, Code.OUT_OF_RANGE, Code.EXTERNAL),
 )  # fmt: skip
 ACCESSES = Route(
     SERVICE, "GET", "/sessions/{session}/access", AccessQuery, Nothing, Accesses,

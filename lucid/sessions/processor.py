@@ -118,7 +118,7 @@ async def open_chunk(call: Call, params: ChunkPath, _: Nothing) -> Stream:
     try:
         raw = await asyncio.to_thread(sealing.open_sealed, key, leaf, sealed)
     except SealError as error:
-        raise LucidError(f"the stored chunk does not open: {error}", code=Code.INTERNAL) from error
+        raise LucidError(f"session-storage's chunk does not open: {error}", code=Code.EXTERNAL) from error
 
     async def part(first: int, stop: int) -> AsyncIterator[bytes]:
         yield raw[first:stop]
@@ -138,7 +138,7 @@ async def disclose(call: Call, params: ChunkPath, _: Nothing) -> contract.ChunkK
         secret = sealing.chunk_key(key, salt)
         sealing.check_chunk_key(secret, leaf)
     except SealError as error:
-        raise LucidError(f"the stored chunk does not open: {error}", code=Code.INTERNAL) from error
+        raise LucidError(f"session-storage's chunk does not open: {error}", code=Code.EXTERNAL) from error
     return contract.ChunkKey(key=secret.hex())
 
 
