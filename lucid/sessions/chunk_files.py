@@ -9,6 +9,7 @@ removed without touching the winner.
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from lucid.sessions.durable import sync_directory, write_durably
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 READ_SIZE = 1024 * 1024
+ERASING = ".erasing-"
+"""Begins the name that a session's directory gets when it is to go."""
 REMEMBERED = 10_000
 """Directories whose names are known to be durable; beyond these they are simply made sure of again."""
 
@@ -32,9 +35,13 @@ class ChunkFiles:
         self.root = root
         self.reserve = reserve
         self._durable: set[Path] = set()
+        self._clear()
 
     def write(self, chunk: ChunkId, digest: str, data: bytes | bytearray | memoryview) -> Path:
-        """Makes a chunk durable: file fsync, rename, directory fsync. Raises StorageFull, nothing written."""
+        """Makes a chunk durable: file fsync, rename, directory fsync.
+
+        Raises StorageFull, nothing written; FileNotFoundError if the session is erased meanwhile.
+        """
         self.require_room(len(data))
         path = self.path(chunk, digest)
         try:
@@ -61,9 +68,21 @@ class ChunkFiles:
             self.path(chunk, digest).unlink()
 
     def erase(self, session: str) -> None:
-        """Removes all files of a session, durably."""
+        """Removes all files of a session, durably.
+
+        Its directory is set aside first: a chunk that is being written must not keep it from being emptied.
+        """
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self.root / session)
+            (self.root / session).rename(self.root / f"{ERASING}{secrets.token_hex(8)}")
+        sync_directory(self.root)
+        self._clear()
+
+    def _clear(self) -> None:
+        """Removes what was set aside, by an earlier process too. Two at once do each other no harm."""
+        for path in self.root.glob(f"{ERASING}*"):
+            while path.exists():
+                with contextlib.suppress(FileNotFoundError):  # the other one was faster
+                    shutil.rmtree(path)
         sync_directory(self.root)
 
     def free(self) -> int:
@@ -81,7 +100,7 @@ class ChunkFiles:
 
     def sessions(self) -> list[str]:
         """The sessions that have files here."""
-        return [path.name for path in self.root.iterdir() if path.is_dir()]
+        return [path.name for path in self.root.iterdir() if path.is_dir() and path.name[0] != "."]
 
     def of_session(self, session: str) -> set[Path]:
         """The session's files, temporary ones that a crash has left among them."""
@@ -100,7 +119,8 @@ class ChunkFiles:
             return
         if directory != self.root:
             self._make_directory(directory.parent)
-            directory.mkdir(mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileExistsError):  # exist_ok would fail if it went at this moment
+                directory.mkdir(mode=0o700)
         sync_directory(directory.parent)
         if len(self._durable) >= REMEMBERED:
             self._durable.clear()

@@ -70,6 +70,10 @@ async def store(call: Call, params: contract.StoreChunk, body: Stream) -> contra
         except StorageFull:
             metrics.storage_operations_total.labels("store", "full").inc()
             raise
+        except FileNotFoundError:
+            if await records.erased_ms(params.session):
+                raise _erased(params.session) from None
+            raise
     now_ms = time.time_ns() // 1_000_000
     if first := await records.insert(leaf, encoded, params.sequence, now_ms):
         if _decode(first).sealed_sha256 != leaf.sealed_sha256:
@@ -77,7 +81,7 @@ async def store(call: Call, params: contract.StoreChunk, body: Stream) -> contra
         return _same(first, leaf)
     if await records.erased_ms(params.session):
         await _erase(call.app, params.session)  # the chunk came in while its session was being erased
-        raise NotFound(f"the recording of session {params.session} was erased; no chunk is taken any more")
+        raise _erased(params.session)
     metrics.storage_operations_total.labels("store", "ok").inc()
     metrics.storage_used_bytes.labels("sealed").inc(leaf.sealed_size)
     return contract.Stored(leaf=encoded.decode(), stored_ms=now_ms, duplicate=False)
@@ -88,7 +92,7 @@ async def read(call: Call, params: ChunkPath, _: Nothing) -> Stream:
     """A sealed chunk, straight from its file."""
     record = await _record(call, params)
     if "erased_ms" in record:
-        raise NotFound(f"the recording of session {params.session} was erased")
+        raise _erased(params.session)
     leaf = _decode(record)
     metrics.storage_operations_total.labels("read", "ok").inc()
 
@@ -200,6 +204,10 @@ async def _orphans(app: web.Application, suspects: set[Path]) -> set[Path]:
             await asyncio.to_thread(path.unlink, missing_ok=True)
         found |= there - suspects
     return found
+
+
+def _erased(session: str) -> NotFound:
+    return NotFound(f"the recording of session {session} was erased")
 
 
 def _leaf(header: str | None, chunk: ChunkId) -> tuple[Leaf, bytes]:

@@ -119,8 +119,8 @@ def _leaf(params: Mapping[str, Any], body: bytes) -> Leaf:
     session, track, index = (params.get(name) for name in ("session", "track", "index"))
     return Leaf(
         session=session if session in SESSIONS else SESSIONS[0],
-        track=track if isinstance(track, int) and 0 <= track < 16 else 0,
-        index=index if isinstance(index, int) and 0 <= index < 2**31 else 0,
+        track=track if type(track) is int and 0 <= track < 16 else 0,
+        index=index if type(index) is int and 0 <= index < 2**31 else 0,
         start_ms=1,
         end_ms=2,
         plain_size=1000,
