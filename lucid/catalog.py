@@ -21,11 +21,16 @@ import yaml
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{1,40}$")]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Memory = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]*[MG]$")]
+Database = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{1,40}$")]
+Credential = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{1,40}$")]
+Program = Annotated[str, msgspec.Meta(pattern=r"^/usr/bin/[a-z0-9.-]+$")]
 Dotted = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+$")]
 Factory = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+:[a-z_]+$")]
 
 T = TypeVar("T")
 
+_SECTIONS = ("stores", "observers", "exporters", "services")
+MONGODB = "mongodb"
 OFFSET_VARIABLE = "LUCID_PORT_OFFSET"
 MAX_OFFSET = 30_000
 
@@ -54,6 +59,8 @@ class Group(StrEnum):
     SESSIONS = "sessions"
     RDP = "rdp"
     DATA = "data"
+    SUPPORT = "support"
+    TRON = "tron"
 
 
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,8 +78,27 @@ class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A database server."""
 
     group: Group
-    port: Port
+    user: Name
+    """The unix user that it runs as."""
+    ports: Annotated[tuple[Port, ...], msgspec.Meta(min_length=1)]
     local_port: Port
+    """What the first port is on the single machine."""
+
+
+class Observer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A program that asks services and exporters how they are."""
+
+    user: Name
+    group: Group | None = None
+    """Where it runs; None: on every host, and asks that host only."""
+    port: Port | None = None
+
+
+class Exporter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A program on every host that tells observers about the host."""
+
+    user: Name
+    port: Port
 
 
 class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -92,6 +118,15 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     stores: tuple[Name, ...]
     calls: tuple[Name, ...]
     expose: bool = False
+    database: Database | None = None
+    """Its database in MongoDB, if it uses that."""
+    credentials: tuple[Credential, ...] = ()
+    runs: tuple[Program, ...] = ()
+
+    @property
+    def user(self) -> str:
+        """The unix user and group that it runs as on hosts."""
+        return f"lucid-{self.name}"
 
     @property
     def mutual(self) -> bool:
@@ -109,7 +144,8 @@ class Catalog(msgspec.Struct, frozen=True):
 
     services: dict[str, Service]
     stores: dict[str, Store]
-    observers: tuple[str, ...]
+    observers: dict[str, Observer]
+    exporters: dict[str, Exporter]
 
     def callers_of(self, name: str) -> frozenset[str]:
         """The services whose certificate `name` admits."""
@@ -139,6 +175,14 @@ def load() -> Catalog:
     return _shifted(found, int(offset)) if int(offset) else found
 
 
+def database_of(name: str) -> str:
+    """The database of a service in MongoDB. Raises LookupError for a service that has none."""
+    database = load().services[name].database
+    if database is None:
+        raise LookupError(f"the catalogue gives {name} no database")
+    return database
+
+
 def load_file(path: Path) -> Catalog:
     """Reads another catalogue; raises CatalogError naming the line at fault."""
     return parse(path.read_text(encoding="utf-8"), str(path))
@@ -158,20 +202,22 @@ def parse(text: str, source: str) -> Catalog:
         raise CatalogError(source, 1, "the file is empty")
     reader = _Reader(source)
     top = reader.mapping(root, "the catalogue")
-    for key in ("stores", "observers", "services"):
+    for key in _SECTIONS:
         if key not in top:
             raise CatalogError(source, 1, f"section `{key}` is missing")
     for key, node in top.items():
-        if key not in {"stores", "observers", "services"}:
+        if key not in _SECTIONS:
             raise CatalogError(source, reader.line(node), f"unknown section `{key}`")
     store_nodes = reader.mapping(top["stores"], "stores")
-    stores = {name: reader.convert(node, Store, f"store {name}") for name, node in store_nodes.items()}
+    stores = reader.section(top["stores"], Store, "store")
+    observers = reader.section(top["observers"], Observer, "observer")
+    exporters = reader.section(top["exporters"], Exporter, "exporter")
     service_nodes = reader.mapping(top["services"], "services")
     services = {
         name: reader.convert(node, Service, f"service {name}", {"name": name})
         for name, node in service_nodes.items()
     }
-    catalog = Catalog(services, stores, reader.convert(top["observers"], tuple[Name, ...], "observers"))
+    catalog = Catalog(services, stores, observers, exporters)
     _check(catalog, reader, service_nodes, store_nodes)
     return catalog
 
@@ -227,6 +273,10 @@ class _Reader:
             field = path.lstrip("$.")
             raise self.fail(at, f"{what}: {reason}" + (f" (in `{field}`)" if field else "")) from None
 
+    def section(self, node: yaml.Node, kind: type[T], what: str) -> dict[str, T]:
+        found = self.mapping(node, f"{what}s")
+        return {name: self.convert(value, kind, f"{what} {name}") for name, value in found.items()}
+
     def find(self, node: yaml.Node, path: str) -> yaml.Node:
         """The node that a msgspec path such as `$.listen[0].port` points to, or the nearest above it."""
         for part in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
@@ -246,7 +296,7 @@ def _shifted(found: Catalog, offset: int) -> Catalog:
     for name, service in found.services.items():
         listen = tuple(replace(item, local_port=item.local_port + offset) for item in service.listen)
         services[name] = replace(service, listen=listen)
-    return Catalog(services, stores, found.observers)
+    return replace(found, services=services, stores=stores)
 
 
 def _check(
@@ -276,23 +326,32 @@ def _check_references(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.N
             if store not in catalog.stores:
                 at = reader.find(node, f"$.stores[{i}]")
                 raise reader.fail(at, f"service {service.name} uses store `{store}`, which is not declared")
+        if (service.database is None) == (MONGODB in service.stores):
+            wanted = "no database" if service.database else f"`database`, its own in {MONGODB}"
+            raise reader.fail(node, f"service {service.name} needs {wanted}: it must fit its stores")
 
 
 def _check_ports(
     catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node], store_nodes: dict[str, yaml.Node]
 ) -> None:
-    sockets = [(name, store.group, store, store_nodes[name]) for name, store in catalog.stores.items()] + [
-        (service.name, service.group, listen, reader.find(nodes[service.name], f"$.listen[{i}]"))
-        for service in catalog.services.values()
+    sockets = [
+        (name, store.group, store.ports, store.local_port, store_nodes[name])
+        for name, store in catalog.stores.items()
+    ] + [
+        (service.name, service.group, (listen.port,), listen.local_port, reader.find(node, f"$.listen[{i}]"))
+        for service, node in ((service, nodes[service.name]) for service in catalog.services.values())
         for i, listen in enumerate(service.listen)
     ]
-    ports: dict[tuple[Group, int], str] = {}
+    everywhere = {exporter.port: name for name, exporter in catalog.exporters.items()}
+    taken: dict[tuple[Group, int], str] = {}
     local: dict[int, str] = {}
-    for name, group, where, node in sockets:
-        if other := ports.get((group, where.port)):
-            at = reader.find(node, "$.port")
-            raise reader.fail(at, f"port {where.port} of {name} is taken by {other} in group {group.value}")
-        if other := local.get(where.local_port):
+    for name, group, ports, local_port, node in sockets:
+        for port in ports:
+            if other := taken.get((group, port)) or everywhere.get(port):
+                at = reader.find(node, "$.port")
+                raise reader.fail(at, f"port {port} of {name} is taken by {other} in group {group.value}")
+            taken[group, port] = name
+        if other := local.get(local_port):
             at = reader.find(node, "$.local_port")
-            raise reader.fail(at, f"local_port {where.local_port} of {name} is taken by {other}")
-        ports[group, where.port] = local[where.local_port] = name
+            raise reader.fail(at, f"local_port {local_port} of {name} is taken by {other}")
+        local[local_port] = name

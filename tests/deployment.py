@@ -17,7 +17,6 @@ from pymongo import AsyncMongoClient
 
 from lucid import catalog
 from lucid.dev import ca
-from lucid.dev.credentials import CREDENTIALS
 from lucid.kit.client import ServiceClient, variable
 from lucid.kit.routes import Route
 from lucid.kit.tls import TlsConfig, client_context, internal_name, server_context
@@ -99,7 +98,7 @@ class Deployment:
         state, credentials = self.directory / "state" / name, self.directory / "credentials" / name
         state.mkdir(parents=True, exist_ok=True)
         credentials.mkdir(parents=True, exist_ok=True)
-        for credential in CREDENTIALS.get(name, ()):
+        for credential in catalog.load().services[name].credentials:
             if not (credentials / credential).exists():
                 (credentials / credential).write_text(secrets.token_hex(32) + "\n")
         urls = self.urls(self.services[name].calls)

@@ -9,11 +9,12 @@ from lucid import catalog
 from lucid.catalog import CatalogError
 from lucid.kit import openapi
 
+OBSERVERS = "observers: {prometheus: {group: support, user: prometheus, port: 9090}}\n"
 GOOD = """\
 stores:
-  mongodb: {group: data, port: 27017, local_port: 27117}
-  redis: {group: data, port: 6379, local_port: 16379}
-observers: [prometheus]
+  mongodb: {group: data, user: mongodb, ports: [27017], local_port: 27117}
+  redis: {group: data, user: redis, ports: [6379, 26379], local_port: 16379}
+observers: {prometheus: {group: support, user: prometheus, port: 9090}}
 services:
   front:
     cluster: web
@@ -41,6 +42,7 @@ services:
     cpu: 100
     stores: [mongodb]
     calls: [deep]
+    database: web
   deep:
     cluster: web
     group: core
@@ -51,7 +53,9 @@ services:
     memory: 1G
     cpu: 100
     stores: [mongodb, redis]
+    database: web
     calls: []
+exporters: {node-exporter: {user: prometheus, port: 9100}}
 """
 
 BAD = {
@@ -60,14 +64,19 @@ BAD = {
     "itself": ("      - deep\n", "      - front\n", 20, "service front calls itself"),
     "unknown store": ("stores: [mongodb]\n", "stores: [mysql]\n", 30,
         "uses store `mysql`, which is not declared"),
-    "port clash in a group": ("port: 8085,", "port: 8084,", 37,
+    "clash with an exporter": ("port: 8085,", "port: 9100,", 38,
+        "port 9100 of deep is taken by node-exporter"),
+    "store without database": ("    database: web\n", "", 21, "service back needs `database`"),
+    "database without store": ("    stores: []\n", "    stores: []\n    database: web\n", 6,
+        "service front needs no database"),
+    "port clash in a group": ("port: 8085,", "port: 8084,", 38,
         "port 8084 of deep is taken by back in group core"),
-    "local port clash": ("local_port: 18085", "local_port: 18084", 37,
+    "local port clash": ("local_port: 18085", "local_port: 18084", 38,
         "local_port 18084 of deep is taken by back"),
     "local port clash in a list": ("local_port: 8080", "local_port: 8081", 13,
         "8081 of front is taken by front"),
-    "local port clash with a store": ("local_port: 18085", "local_port: 27117", 37, "taken by mongodb"),
-    "clash of two stores": ("port: 6379, local_port: 16379", "port: 27017, local_port: 1", 3,
+    "local port clash with a store": ("local_port: 18085", "local_port: 27117", 38, "taken by mongodb"),
+    "clash of two stores": ("ports: [6379, 26379], local_port: 16379", "ports: [27017], local_port: 1", 3,
         "taken by mongodb"),
     "wrong type": ("workers: 2\n", "workers: two\n", 14,
         "service front: Expected `int`, got `str` (in `workers`)"),
@@ -94,13 +103,13 @@ BAD = {
         "`workers` is written twice"),
     "duplicate field in a list": ("tls: none}", "tls: none, tls: none}", 13, "`tls` is written twice"),
     "name that is a list": ("  back:\n", "  [back]:\n", 21, "a name in services is not plain text"),
-    "missing section": ("observers: [prometheus]\n", "", 1, "section `observers` is missing"),
-    "unknown section": ("observers: [prometheus]\n", "observers: [prometheus]\nwatchers:\n  - a\n", 5,
+    "missing section": (OBSERVERS, "", 1, "section `observers` is missing"),
+    "unknown section": (OBSERVERS, OBSERVERS + "watchers:\n  - a\n", 5,
         "unknown section `watchers`"),
     "section that is a list": ("  mongodb: {group", "  - mongodb: {group", 3, "not YAML"),
-    "section without content": ("observers: [prometheus]\n", "observers:\n", 4,
-        "observers: Expected `array`"),
-    "broken YAML": ("listen: [{name: internal, port: 8085", "listen: [{name: internal, port 8085: [", 37,
+    "section without content": (OBSERVERS, "observers:\n", 4,
+        "observers must be a mapping"),
+    "broken YAML": ("listen: [{name: internal, port: 8085", "listen: [{name: internal, port 8085: [", 38,
         "not YAML"),
     "tab": ("    cpu: 100\n    stores: []", "\tcpu: 100\n    stores: []", 16, "not YAML"),
     "character that YAML forbids": ("memory: 1G\n    cpu: 100\n    stores: []",
@@ -129,7 +138,7 @@ class TestABadCatalogue:
             ("# nothing\n", "the file is empty"),
             ("- a\n", "the catalogue must be a mapping of names"),
             ("text", "the catalogue must be a mapping of names"),
-            ("stores:\nobservers: []\nservices: {}\n", "stores must be a mapping of names"),
+            ("stores:\nobservers: []\nexporters: []\nservices: {}\n", "stores must be a mapping of names"),
             ("a: 1\n---\nb: 2\n", "not YAML"),
         ],
     )
@@ -139,7 +148,7 @@ class TestABadCatalogue:
         assert reason in str(caught.value)
 
     def test_whose_services_call_in_a_circle_is_told_the_way_round(self) -> None:
-        text = GOOD.replace("stores: [mongodb, redis]\n    calls: []", "stores: []\n    calls: [front]")
+        text = GOOD.replace("calls: []\nexporters", "calls: [front]\nexporters")
         text = text.replace("      - deep\n", "")
         with pytest.raises(CatalogError) as caught:
             catalog.parse(text, "test.yml")
@@ -163,8 +172,8 @@ class TestAGoodCatalogue:
         front, deep = made.services["front"], made.services["deep"]
         assert (front.entry.port, front.entry.local_port, front.workers) == (8081, 8081, 2)
         assert (front.mutual, deep.mutual) == (False, True)
-        assert made.stores["redis"].port == 6379
-        assert made.observers == ("prometheus",)
+        assert made.stores["redis"].ports[0] == 6379
+        assert set(made.observers) == {"prometheus"}
 
     def test_knows_who_calls_whom(self) -> None:
         made = catalog.parse(GOOD, "test.yml")

@@ -16,6 +16,7 @@ from lucid.auth import mail, passwords
 from lucid.auth.hashing import Hashing
 from lucid.auth.store import Account, Accounts
 from lucid.auth.tokens import ACCESS_SECONDS, SEED_BYTES, Signer
+from lucid.catalog import database_of
 from lucid.contracts import auth_service as contract
 from lucid.kit import app, mongo, settings
 from lucid.kit.errors import Code, Forbidden, Unauthenticated
@@ -58,7 +59,11 @@ async def create() -> web.Application:
     service = app.build(
         contract.SERVICE,
         handlers,
-        resources=[mongo.context(config.mongodb_url, "lucid", DATABASE), _accounts, _hashing],
+        resources=[
+            mongo.context(config.mongodb_url, database_of(contract.SERVICE), DATABASE),
+            _accounts,
+            _hashing,
+        ],
     )
     signer = Signer(_seed(config.token_key))
 

@@ -10,6 +10,7 @@ from lucid.blocks.anchor_store import AnchorRecord, AnchorStore
 from lucid.blocks.anchor_worker import AnchorWorker
 from lucid.blocks.chain import now_ms
 from lucid.blocks.entries import LogEntry, Refused, parse
+from lucid.catalog import database_of
 from lucid.contracts import session_anchoring as contract
 from lucid.contracts.types import SessionPath
 from lucid.evidence import dsse, log, registration
@@ -40,7 +41,6 @@ class Settings(settings.Common, frozen=True, kw_only=True):
     ] = 1.0
 
 
-DATABASE = "lucid_blocks"
 DATABASE_KEY = web.AppKey("database", Database)
 STORE = web.AppKey("store", AnchorStore)
 WORKER = web.AppKey("worker", AnchorWorker)
@@ -97,7 +97,10 @@ async def create() -> web.Application:
     app = kit.build(
         contract.SERVICE,
         handlers,
-        resources=(mongo.context(found.mongodb_url, DATABASE, DATABASE_KEY), _worker_context),
+        resources=(
+            mongo.context(found.mongodb_url, database_of(contract.SERVICE), DATABASE_KEY),
+            _worker_context,
+        ),
         client=launch.service_client(found, contract.SERVICE),
     )
     app[SETTINGS] = found

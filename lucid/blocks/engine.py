@@ -15,6 +15,7 @@ from lucid.blocks.entry_store import EntryRecord
 from lucid.blocks.runner import ChainRunner
 from lucid.blocks.store import BlockRecord, Store
 from lucid.blocks.transactions import transaction_hash
+from lucid.catalog import database_of
 from lucid.contracts import blockchain_engine as contract
 from lucid.evidence import block, trust
 from lucid.evidence.trust import TrustFile, default_quorum
@@ -27,7 +28,6 @@ from lucid.kit.mongo import Database
 from lucid.kit.routes import Nothing, Stream
 from lucid.kit.tasks import TASKS
 
-DATABASE = "lucid_blocks"
 DATABASE_KEY = web.AppKey("database", Database)
 RUNNER = web.AppKey("runner", ChainRunner)
 SETTINGS = web.AppKey("settings", engine_settings.Settings)
@@ -181,7 +181,10 @@ async def evidence(call: Call, _params: Nothing, body: contract.EvidenceQuery) -
 async def create() -> web.Application:
     """The application. Raises SettingsError."""
     found = engine_settings.load()
-    resources = (mongo.context(found.mongodb_url, DATABASE, DATABASE_KEY), _runner_context)
+    resources = (
+        mongo.context(found.mongodb_url, database_of(contract.SERVICE), DATABASE_KEY),
+        _runner_context,
+    )
     engine_settings.validator(found)
     app = kit.build(contract.SERVICE, handlers, resources=resources)
     app[SETTINGS] = found

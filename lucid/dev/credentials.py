@@ -7,16 +7,9 @@ need a password take it as it stands.
 import secrets
 from pathlib import Path
 
+from lucid import catalog
 from lucid.dev.layout import State, write_private
 
-CREDENTIALS: dict[str, tuple[str, ...]] = {
-    "auth-service": ("token_key", "bootstrap_token"),
-    "blockchain-engine": ("validator_key",),
-    "chunk-processor": ("encryption_password", "encryption_salt"),
-    "session-api": ("closing_key",),
-    "session-recorder": ("recorder_key",),
-}
-"""The secrets of each service. One that is not listed has none."""
 SIZE = 32
 
 
@@ -27,7 +20,7 @@ def ensure(state: State, service: str) -> Path:
     """
     directory = state.credentials(service)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in CREDENTIALS.get(service, ()):
+    for name in catalog.load().services[service].credentials:
         path = directory / name
         if not path.exists():
             write_private(path, secrets.token_hex(SIZE).encode() + b"\n")

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
+from lucid.catalog import database_of
 from lucid.contracts import auth_service as auth
 from lucid.contracts import chunk_processor as processor
 from lucid.contracts import session_api as contract
@@ -38,7 +39,6 @@ from lucid.sessions.life_store import LifeStore
 from lucid.sessions.signer import Signer
 from lucid.sessions.states import SESSION
 
-DATABASE = "lucid_sessions"
 START_SECONDS = 30.0
 
 
@@ -211,5 +211,5 @@ async def create() -> web.Application:
         app[TASKS].start("eraser", app[api_life.ERASER].run)
         yield
 
-    database = mongo.context(found.mongodb_url, DATABASE, MONGO)
+    database = mongo.context(found.mongodb_url, database_of(contract.SERVICE), MONGO)
     return kit.build(contract.SERVICE, handlers, resources=[database, resources], client=client)

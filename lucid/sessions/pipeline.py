@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 from pymongo import ReturnDocument
 
+from lucid.catalog import database_of
 from lucid.contracts import session_pipeline as contract
 from lucid.contracts.types import SessionPath
 from lucid.kit import app as kit
@@ -21,7 +22,6 @@ from lucid.kit.routes import Nothing
 from lucid.sessions.credits import Credits
 from lucid.sessions.states import PIPELINE, TransitionError
 
-DATABASE = "lucid_sessions"
 LIVE_SECONDS = 60
 """How long a recorder's last word on its spool is shown."""
 RETRY_MS = 250
@@ -114,7 +114,10 @@ async def create() -> web.Application:
         )
         yield
 
-    stores = [mongo.context(found.mongodb_url, DATABASE, MONGO), redis.context(found.redis_url)]
+    stores = [
+        mongo.context(found.mongodb_url, database_of(contract.SERVICE), MONGO),
+        redis.context(found.redis_url),
+    ]
     return kit.build(contract.SERVICE, handlers, resources=[*stores, resources])
 
 

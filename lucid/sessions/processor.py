@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import msgspec
 from aiohttp import web
 
+from lucid.catalog import database_of
 from lucid.contracts import chunk_processor as contract
 from lucid.contracts import session_storage as storage
 from lucid.contracts.types import MAX_CHUNK, MAX_SEALED, ChunkPath, SessionPath
@@ -28,7 +29,6 @@ from lucid.sessions.budget import Budget
 from lucid.sessions.processor_store import SessionKeys
 from lucid.sessions.rewrapping import rewrap
 
-DATABASE = "lucid_sessions"
 BUDGET = 32 * 1024 * 1024
 """Raw bytes in work at once; others wait in their sockets. Sealing holds up to three times as much."""
 STORE_SECONDS = 30.0
@@ -165,7 +165,7 @@ async def create() -> web.Application:
     return kit.build(
         contract.SERVICE,
         handlers,
-        resources=[mongo.context(found.mongodb_url, DATABASE, MONGO), resources],
+        resources=[mongo.context(found.mongodb_url, database_of(contract.SERVICE), MONGO), resources],
         client=service_client(found, contract.SERVICE),
     )
 

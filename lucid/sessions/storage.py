@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from aiohttp import web
 
+from lucid.catalog import database_of
 from lucid.contracts import session_storage as contract
 from lucid.contracts.types import ChunkPath, SessionPath
 from lucid.evidence import leaf as leaves
@@ -28,7 +29,6 @@ from lucid.sessions import metrics
 from lucid.sessions.chunk_files import ChunkFiles
 from lucid.sessions.storage_store import ChunkRecords
 
-DATABASE = "lucid_sessions"
 UPLOADS_AT_ONCE = 8
 """Bounds memory: each upload holds one chunk. Others wait in their sockets."""
 SWEEP_SECONDS = 3600.0
@@ -160,7 +160,7 @@ async def create() -> web.Application:
         app[TASKS].start("sweep", lambda: _sweep(app))
         yield
 
-    database = mongo.context(found.mongodb_url, DATABASE, MONGO)
+    database = mongo.context(found.mongodb_url, database_of(contract.SERVICE), MONGO)
     return kit.build(contract.SERVICE, handlers, resources=[database, resources])
 
 

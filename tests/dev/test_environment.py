@@ -37,7 +37,7 @@ def _secrets_of(service: catalog.Service) -> set[str]:
 class TestCredentials:
     @pytest.mark.parametrize("name", SERVICES)
     def test_are_exactly_the_secrets_that_the_service_reads(self, name: str) -> None:
-        assert set(credentials.CREDENTIALS.get(name, ())) == _secrets_of(SERVICES[name])
+        assert set(SERVICES[name].credentials) == _secrets_of(SERVICES[name])
 
     def test_are_random_private_and_stay_the_same(self, tmp_path: Path) -> None:
         state = State(tmp_path)
