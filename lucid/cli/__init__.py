@@ -34,6 +34,7 @@ COMMANDS = {
     "bundle": "lucid.cli.bundle:bundle",
     "dev": "lucid.cli.dev:dev",
     "erase": "lucid.cli.life:erase",
+    "firewall": "lucid.cli.firewall:firewall",
     "hold": "lucid.cli.life:hold",
     "record": "lucid.cli.record:record",
     "replay": "lucid.cli.replay:replay",

@@ -21,6 +21,7 @@ from lucid.kit.client import ServiceClient
 from lucid.kit.errors import Conflict, LucidError, Unavailable
 from lucid.kit.logs import log
 from lucid.sessions import recording_state as rules
+from lucid.sessions.budget import Budget
 from lucid.sessions.recorder_claims import Claim
 from lucid.sessions.recording import Recording, now_ms
 from lucid.sessions.recording_errors import SpoolDamagedError
@@ -32,8 +33,8 @@ POLL_SECONDS = 1.0
 SEND_TURN = 2.0
 """How long chunks are sent before it is looked whether an anchor is due."""
 LONGEST_PAUSE = 5.0
-UPLOADS_AT_ONCE = 4
-"""Of all sessions together: as many as session-pipeline grants one, so that one alone is not slowed down."""
+UPLOADS_BYTES = 24 * 1024 * 1024
+"""Of all sessions together: three large chunks, or as many small ones as session-pipeline grants."""
 WINDOW = 64
 """Chunks that may be ahead of the oldest one that is not stored: bounds the receipts that wait for it."""
 
@@ -46,7 +47,7 @@ class Peers:
     signer: Signer
     anchor_seconds: float
     """Time between interim anchors while the session runs."""
-    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_AT_ONCE))
+    memory: Budget = field(default_factory=lambda: Budget(UPLOADS_BYTES))
     """Bounds the chunks that are held in memory, all sessions together."""
 
 
@@ -99,7 +100,7 @@ class Delivery:
 
     async def send(self) -> None:
         """Sends what is on disk, as far as there are credits for it, for at most SEND_TURN seconds."""
-        uploads = Uploads(self._recording, self._peers.client, self._peers.slots)
+        uploads = Uploads(self._recording, self._peers.client, self._peers.memory)
         turn = time.monotonic() + SEND_TURN
         try:
             async with uploads:

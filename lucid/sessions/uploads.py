@@ -13,6 +13,7 @@ from lucid.evidence.errors import FormatError
 from lucid.kit.client import ServiceClient
 from lucid.kit.errors import LucidError
 from lucid.sessions import metrics
+from lucid.sessions.budget import Budget
 from lucid.sessions.recorder_claims import Claim
 from lucid.sessions.recording import Recording
 from lucid.sessions.states import CHUNK
@@ -35,11 +36,11 @@ class Uploads:
     Leaving it waits for what is on its way; leaving it by cancellation cancels that.
     """
 
-    def __init__(self, recording: Recording, client: ServiceClient, slots: asyncio.Semaphore) -> None:
-        """`slots`: as many chunks are in memory at once, those of other recordings among them."""
+    def __init__(self, recording: Recording, client: ServiceClient, memory: Budget) -> None:
+        """`memory` bounds the bytes of chunks on their way, those of other recordings among them."""
         self._recording = recording
         self._client = client
-        self._slots = slots
+        self._memory = memory
         self._running: dict[asyncio.Task[Receipt], Claim] = {}
         self._states: dict[int, str] = {}
         self._back: list[pipeline.ChunkName] = []
@@ -90,7 +91,7 @@ class Uploads:
         return back
 
     async def _upload(self, claim: Claim) -> Receipt:
-        async with self._slots:
+        async with self._memory.take(claim.plain_size):
             self._move(claim.seq, "processing")
             encoded = await self._send(claim)
         _check(claim, encoded)

@@ -94,7 +94,8 @@ class TestDeadlines:
         with pytest.raises(Unavailable) as caught:
             await client.call(parrot.SEEN, NOTHING)
         assert time.monotonic() - begin < 0.6
-        assert caught.value.code is Code.UNAVAILABLE
+        # Refused, or, on a busy machine, out of time while connecting.
+        assert caught.value.code in {Code.UNAVAILABLE, Code.TIMEOUT}
 
 
 class TestRetries:

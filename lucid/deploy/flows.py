@@ -1,0 +1,91 @@
+"""Who may open a connection to whom: the firewall's rules before they are rules.
+
+Everything follows from the catalogue (services, stores, observers, exporters) and the inventory. What is not
+here is dropped, on the sender's host by its unix user and on the receiver's by the sender's address.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from lucid.catalog import Catalog, Tls
+from lucid.deploy.site import Host, Site
+
+ANYBODY = "anybody"
+CONTROL = "control"
+SSH = 22
+
+
+class Flow(msgspec.Struct, frozen=True, order=True):
+    """TCP connections that may be opened."""
+
+    source: str
+    """A host, ANYBODY or CONTROL."""
+    user: str
+    """Unix user on the source; empty where the source is no host of the site."""
+    destination: str
+    """A host."""
+    port: int
+    why: str
+
+
+def flows(catalog: Catalog, site: Site) -> tuple[Flow, ...]:
+    """All flows between the site's hosts and into them, in order, none twice."""
+    found = {
+        *_calls(catalog, site),
+        *_stores(catalog, site),
+        *_observers(catalog, site),
+        *_doors(catalog, site),
+    }
+    return tuple(sorted(found))
+
+
+def _calls(catalog: Catalog, site: Site) -> Iterator[Flow]:
+    for service in catalog.services.values():
+        for name in service.calls:
+            callee = catalog.services[name]
+            for source, destination in _pairs(site.of_group(service.group), site.of_group(callee.group)):
+                why = f"{service.name} calls {name}"
+                yield Flow(source.name, service.user, destination.name, callee.entry.port, why)
+
+
+def _stores(catalog: Catalog, site: Site) -> Iterator[Flow]:
+    for name, store in catalog.stores.items():
+        members = site.of_group(store.group)
+        for port in store.ports:
+            for source, destination in _pairs(members, members):
+                yield Flow(source.name, store.user, destination.name, port, f"members of {name}")
+            for service in catalog.services.values():
+                if name in service.stores:
+                    for source, destination in _pairs(site.of_group(service.group), members):
+                        why = f"{service.name} uses {name}"
+                        yield Flow(source.name, service.user, destination.name, port, why)
+
+
+def _observers(catalog: Catalog, site: Site) -> Iterator[Flow]:
+    """An observer with a group asks everything everywhere; one without asks its own host, on loopback."""
+    for name, observer in catalog.observers.items():
+        if observer.group is None:
+            continue
+        for source in site.of_group(observer.group):
+            for exporter in catalog.exporters.values():
+                for host in site.hosts:
+                    yield Flow(source.name, observer.user, host.name, exporter.port, f"{name} observes")
+            for service in catalog.services.values():
+                for host in site.of_group(service.group):
+                    yield Flow(source.name, observer.user, host.name, service.entry.port, f"{name} observes")
+
+
+def _doors(catalog: Catalog, site: Site) -> Iterator[Flow]:
+    """What is open to those who are no hosts of the site."""
+    for host in site.hosts:
+        yield Flow(CONTROL, "", host.name, SSH, "administration")
+    for service in catalog.services.values():
+        for listen in service.listen:
+            if listen.tls is Tls.SERVER:
+                for host in site.of_group(service.group):
+                    yield Flow(ANYBODY, "", host.name, listen.port, f"people use {service.name}")
+
+
+def _pairs(sources: tuple[Host, ...], destinations: tuple[Host, ...]) -> Iterator[tuple[Host, Host]]:
+    return ((source, destination) for source in sources for destination in destinations)

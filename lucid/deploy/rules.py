@@ -1,0 +1,110 @@
+"""A host's firewall as text for iptables-restore(8) and ip6tables-restore(8), loaded whole or not at all.
+
+Inbound and outbound are dropped unless a flow says otherwise. Outbound matches the sender's unix user, on
+loopback too; root may speak on loopback, being able to do everything there anyway. What is dropped is counted
+and, at a bounded rate, handed to NFLOG group 5.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from lucid.deploy.flows import ANYBODY, CONTROL, Flow
+from lucid.deploy.site import Address, Host, Network, Site
+
+LOG_GROUP = 5
+LOG_LIMIT = "12/minute"
+_LONGEST = 200  # bytes; xt_comment takes 256
+
+
+def render(host: Host, site: Site, flows: Sequence[Flow], version: int) -> str:
+    """The filter table of `host` for IP `version` 4 or 6."""
+    lines = [
+        "*filter",
+        ":INPUT DROP [0:0]",
+        ":FORWARD DROP [0:0]",
+        ":OUTPUT DROP [0:0]",
+        ":LUCID-IN - [0:0]",
+        ":LUCID-OUT - [0:0]",
+        *_frame(version),
+        *_inbound(host, site, flows, version),
+        *_outbound(host, site, flows, version),
+        *_refused("INPUT", "in"),
+        *_refused("OUTPUT", "out"),
+        "COMMIT",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _frame(version: int) -> Iterator[str]:
+    for chain in ("INPUT", "OUTPUT"):
+        yield f"-A {chain} -m conntrack --ctstate INVALID -j DROP"
+        yield f"-A {chain} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
+    # What arrives on loopback has passed this host's own OUTPUT chain.
+    yield "-A INPUT -i lo -j ACCEPT"
+    yield "-A OUTPUT -o lo -m owner --uid-owner 0 -j ACCEPT"
+    if version == 4:
+        yield "-A INPUT -p icmp --icmp-type echo-request -m limit --limit 10/second -j ACCEPT"
+        yield "-A OUTPUT -p icmp --icmp-type echo-request -m owner --uid-owner 0 -j ACCEPT"
+    else:
+        # Neighbour discovery (RFC 4861); without it IPv6 does not find its own segment.
+        for kind in ("neighbour-solicitation", "neighbour-advertisement"):
+            for chain in ("INPUT", "OUTPUT"):
+                yield f"-A {chain} -p ipv6-icmp --icmpv6-type {kind} -m hl --hl-eq 255 -j ACCEPT"
+        yield "-A INPUT -p ipv6-icmp --icmpv6-type echo-request -m limit --limit 10/second -j ACCEPT"
+        yield "-A OUTPUT -p ipv6-icmp --icmpv6-type echo-request -m owner --uid-owner 0 -j ACCEPT"
+    yield "-A INPUT -j LUCID-IN"
+    yield "-A OUTPUT -j LUCID-OUT"
+
+
+def _inbound(host: Host, site: Site, flows: Sequence[Flow], version: int) -> Iterator[str]:
+    for flow in flows:
+        if flow.destination != host.name or flow.source == host.name:
+            continue
+        for source in _sources(flow, host, site, version):
+            where = f" -s {source}" if source else ""
+            yield (
+                f"-A LUCID-IN{where} -p tcp -m tcp --dport {flow.port} --syn"
+                f" -m comment --comment {_quoted(flow.why)} -j ACCEPT"
+            )
+
+
+def _sources(flow: Flow, host: Host, site: Site, version: int) -> list[str]:
+    if flow.source == ANYBODY:
+        return [""]
+    if flow.source == CONTROL:
+        return [str(network) for network in host.control if network.version == version]
+    return [str(address) for address in _of(site.named(flow.source).addresses, version)]
+
+
+def _outbound(host: Host, site: Site, flows: Sequence[Flow], version: int) -> Iterator[str]:
+    for flow in flows:
+        if flow.source != host.name:
+            continue
+        for address in _of(site.named(flow.destination).addresses, version):
+            yield _out(flow.user, str(address), "tcp", flow.port, flow.why)
+    for each in host.outbound:
+        for network in _of(each.networks(), version):
+            for user in each.users:
+                yield _out(user, str(network), each.protocol, each.port, each.why)
+
+
+def _out(user: str, to: str, protocol: str, port: int, why: str) -> str:
+    return (
+        f"-A LUCID-OUT -d {to} -p {protocol} -m {protocol} --dport {port} -m owner --uid-owner {user}"
+        f" -m comment --comment {_quoted(why)} -j ACCEPT"
+    )
+
+
+def _refused(chain: str, name: str) -> Iterator[str]:
+    yield (
+        f"-A {chain} -m limit --limit {LOG_LIMIT} --limit-burst 20"
+        f' -j NFLOG --nflog-group {LOG_GROUP} --nflog-prefix "lucid drop {name} "'
+    )
+    yield f"-A {chain} -j DROP"
+
+
+def _of(addresses: Iterable[Address | Network], version: int) -> list[Address | Network]:
+    return [address for address in addresses if address.version == version]
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', "'")[:_LONGEST] + '"'
