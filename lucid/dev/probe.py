@@ -35,11 +35,12 @@ DOWN = Observed("down", 0.0)
 
 
 class Prober:
-    """A context; `directory` holds the certificates."""
+    """A context; `directory` holds the certificates of `observer`, `local` chooses the column of ports."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, observer: str = OBSERVER, *, local: bool = True) -> None:
+        self._local = local
         self._context = tls.client_context(
-            directory / f"{OBSERVER}.crt", directory / f"{OBSERVER}.key", directory / "ca.crt"
+            directory / f"{observer}.crt", directory / f"{observer}.key", directory / "ca.crt"
         )
 
     async def __aenter__(self) -> Self:
@@ -59,7 +60,8 @@ class Prober:
         """GET /health, on the plain socket if the service has one."""
         plain = next((item for item in service.listen if item.tls is catalog.Tls.NONE), None)
         listen = plain or service.entry
-        url = f"{'http' if plain else 'https'}://{LOOPBACK}:{listen.local_port}/health"
+        port = listen.local_port if self._local else listen.port
+        url = f"{'http' if plain else 'https'}://{LOOPBACK}:{port}/health"
         begin = time.perf_counter()
         try:
             async with self._session.get(

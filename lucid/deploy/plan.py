@@ -1,0 +1,188 @@
+"""What each host of a site gets: services, settings, unix users, certificates, database users.
+
+Addresses of callees are those of the first host of their group: one host for each group whose services are
+called, until calls are balanced.
+"""
+
+import msgspec
+
+from lucid.catalog import MONGODB, Catalog, Group, Service, Tls
+from lucid.deploy.errors import SiteError
+from lucid.deploy.site import Host, Site
+from lucid.kit.client import variable
+from lucid.kit.tls import internal_name
+
+TLS_ROOT = "/etc/lucid/tls"
+REDIS = "redis"
+REPLICA_SET = "lucid"
+MASTER = "lucid"
+"""Under which Sentinel knows the Redis master."""
+PROBE = "lucid-probe"
+
+
+class Socket(msgspec.Struct, frozen=True):
+    """A socket unit."""
+
+    name: str
+    address: str
+    """As in ListenStream=."""
+
+
+class Unit(msgspec.Struct, frozen=True, kw_only=True):
+    """A service as its unit files need it."""
+
+    name: str
+    cluster: str
+    user: str
+    description: str
+    memory: str
+    cpu: int
+    sockets: tuple[Socket, ...]
+    credentials: tuple[str, ...]
+    runs: tuple[str, ...]
+    after: tuple[str, ...]
+    """Units of services on the same host that it calls."""
+    environment: dict[str, str]
+    public: bool
+    """Whether anybody may connect, not only the site's hosts."""
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True):
+    """A certificate that a host needs."""
+
+    name: str
+    unit: str
+    """OU of its subject."""
+    group: str
+    """Unix group that may read the key."""
+    dns: tuple[str, ...]
+    addresses: tuple[str, ...]
+    reload: str = ""
+    """The systemd unit that reads it anew on reload."""
+
+
+class DatabaseUser(msgspec.Struct, frozen=True):
+    """A user of MongoDB, who shows the certificate of a service."""
+
+    name: str
+    database: str
+
+
+def units(catalog: Catalog, site: Site, host: Host) -> tuple[Unit, ...]:
+    """The services of a host, each after those on the same host that it calls."""
+    here = [catalog.services[name] for name in catalog.start_order()]
+    return tuple(_unit(catalog, site, host, service) for service in here if service.group in host.groups)
+
+
+def _unit(catalog: Catalog, site: Site, host: Host, service: Service) -> Unit:
+    return Unit(
+        name=service.name,
+        cluster=service.cluster,
+        user=service.user,
+        description=f"Lucid {service.name}",
+        memory=service.memory,
+        cpu=service.cpu,
+        sockets=tuple(
+            Socket(item.name, f"127.0.0.1:{item.port}" if item.tls is Tls.NONE else f"[::]:{item.port}")
+            for item in service.listen
+        ),
+        credentials=service.credentials,
+        runs=service.runs,
+        after=tuple(
+            f"lucid-{name}.service" for name in service.calls if catalog.services[name].group in host.groups
+        ),
+        environment=environment(catalog, site, service),
+        public=any(item.tls is Tls.SERVER for item in service.listen),
+    )
+
+
+def environment(catalog: Catalog, site: Site, service: Service) -> dict[str, str]:
+    """The settings that follow from the catalogue and the inventory; none of them is a secret."""
+    directory = f"{TLS_ROOT}/{service.name}"
+    found = {"TLS_DIRECTORY": directory, "LUCID_PORTS": "hosts"}
+    if MONGODB in service.stores:
+        found["MONGODB_URL"] = mongodb_url(catalog, site, directory, service.name)
+    if REDIS in service.stores:
+        found["REDIS_URL"] = redis_url(catalog, site)
+    for name in service.calls:
+        callee = catalog.services[name]
+        scheme = "http" if callee.entry.tls is Tls.NONE else "https"
+        found[variable(name)] = f"{scheme}://{_first(site, callee.group, name).address}:{callee.entry.port}"
+    return found
+
+
+def mongodb_url(catalog: Catalog, site: Site, directory: str, name: str) -> str:
+    """The replica set, which knows the client by its certificate (MONGODB-X509): no password anywhere."""
+    store = catalog.stores[MONGODB]
+    members = ",".join(f"{host.name}:{store.ports[0]}" for host in site.of_group(store.group))
+    options = (
+        f"replicaSet={REPLICA_SET}&tls=true&tlsCAFile={directory}/ca.crt"
+        f"&tlsCertificateKeyFile={directory}/{name}.pem&authMechanism=MONGODB-X509&authSource=$external"
+    )
+    return f"mongodb://{members}/?{options}"
+
+
+def redis_url(catalog: Catalog, site: Site) -> str:
+    """Redis by its Sentinels; user and password are the service's name and credential."""
+    store = catalog.stores[REDIS]
+    sentinels = ",".join(f"{host.name}:{store.ports[1]}" for host in site.of_group(store.group))
+    return f"sentinel://{sentinels}/{MASTER}/0"
+
+
+def users(catalog: Catalog, host: Host) -> tuple[str, ...]:
+    """The unix users that must exist on a host before its firewall can name them."""
+    found = {service.user for service in catalog.services.values() if service.group in host.groups}
+    found |= {store.user for store in catalog.stores.values() if store.group in host.groups}
+    found |= {exporter.user for exporter in catalog.exporters.values()}
+    found |= {observer.user for observer in catalog.observers.values() if observer.group in host.groups}
+    return tuple(sorted(found - {"root"}))
+
+
+def certificates(catalog: Catalog, host: Host) -> tuple[Certificate, ...]:
+    """The certificates of the programs on a host."""
+    dns = (host.name, "localhost")
+    addresses = (*map(str, host.addresses), "127.0.0.1", "::1")
+
+    def made(name: str, group: str, reload: str = "", unit: str = "services") -> Certificate:
+        return Certificate(
+            name=name,
+            unit=unit,
+            group=group,
+            dns=(internal_name(name), *dns),
+            addresses=addresses,
+            reload=reload,
+        )
+
+    services = [s for s in catalog.services.values() if s.group in host.groups]
+    stores = [(name, store) for name, store in catalog.stores.items() if store.group in host.groups]
+    return (
+        *(made(service.name, service.user, f"lucid-{service.name}.service") for service in services),
+        *(made(name, store.user, unit=name) for name, store in stores),
+        *(made(name, exporter.user) for name, exporter in catalog.exporters.items()),
+        *(
+            made(name, observer.user)
+            for name, observer in catalog.observers.items()
+            if observer.group is None or observer.group in host.groups
+        ),
+    )
+
+
+def database_users(catalog: Catalog) -> tuple[DatabaseUser, ...]:
+    """Who may log in to MongoDB, and the one database that each may read and write."""
+    return tuple(
+        DatabaseUser(service.name, service.database)
+        for service in catalog.services.values()
+        if service.database is not None
+    )
+
+
+def store_users(catalog: Catalog, store: str) -> tuple[str, ...]:
+    """The services that use a store."""
+    return tuple(service.name for service in catalog.services.values() if store in service.stores)
+
+
+def _first(site: Site, group: Group, name: str) -> Host:
+    hosts = site.of_group(group)
+    if not hosts:
+        raise SiteError(f"group {group.value} has no host, and {name} runs there; name one in the inventory")
+    return hosts[0]

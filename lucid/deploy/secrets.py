@@ -1,0 +1,58 @@
+"""The secrets of a site, each made once at random: what the vault file holds."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from lucid.catalog import Catalog
+from lucid.deploy.plan import REDIS, store_users
+from lucid.kit import authority
+
+AUTHORITY_LIFE = timedelta(days=3650)
+_SIZE = 32
+_KEYFILE_SIZE = 512
+"""Bytes before they are written in hex; mongod takes 6 to 1024 characters."""
+_REDIS_OWN = ("admin", "replica", "sentinel")
+"""Users of Redis that are no services."""
+
+
+class Secrets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of the vault file."""
+
+    vault_ca_certificate: str
+    vault_ca_key: str
+    vault_mongodb_keyfile: str
+    vault_mongodb_admin_password: str
+    vault_redis_passwords: dict[str, str]
+    vault_credentials: dict[str, dict[str, str]]
+    """By service, by credential."""
+
+    def __repr__(self) -> str:
+        return "Secrets(***)"
+
+
+def complete(catalog: Catalog, kept: Mapping[str, Any]) -> Secrets:
+    """All that the catalogue asks for; what is in `kept` stays. Raises msgspec.ValidationError."""
+    found = dict(kept)
+    if "vault_ca_key" not in found:
+        cert, key = authority.pem(authority.new_authority("Lucid site authority", AUTHORITY_LIFE))
+        found |= {"vault_ca_certificate": cert.decode(), "vault_ca_key": key.decode()}
+    found.setdefault("vault_mongodb_keyfile", secrets.token_hex(_KEYFILE_SIZE))
+    found.setdefault("vault_mongodb_admin_password", secrets.token_hex(_SIZE))
+    users = (*_REDIS_OWN, *store_users(catalog, REDIS))
+    found["vault_redis_passwords"] = {
+        user: found.get("vault_redis_passwords", {}).get(user) or secrets.token_hex(_SIZE) for user in users
+    }
+    before = found.get("vault_credentials", {})
+    found["vault_credentials"] = {
+        service.name: {
+            name: before.get(service.name, {}).get(name) or secrets.token_hex(_SIZE)
+            for name in service.credentials
+        }
+        for service in catalog.services.values()
+        if service.credentials
+    }
+    return msgspec.convert(found, Secrets)
