@@ -62,7 +62,7 @@ def _inbound(host: Host, site: Site, flows: Sequence[Flow], version: int) -> Ite
         for source in _sources(flow, host, site, version):
             where = f" -s {source}" if source else ""
             yield (
-                f"-A LUCID-IN{where} -p tcp -m tcp --dport {flow.port} --syn"
+                f"-A LUCID-IN{where} -p tcp -m tcp --dport {flow.port} -m conntrack --ctstate NEW"
                 f" -m comment --comment {_quoted(flow.why)} -j ACCEPT"
             )
 

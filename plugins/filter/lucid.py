@@ -20,10 +20,11 @@ Hostvars = Mapping[str, Mapping[str, Any]]
 
 def _site(groups: Groups, hostvars: Hostvars) -> site.Site:
     wanted = ("lucid_address", "lucid_address6", "firewall_outbound", "firewall_control")
+    groups = _resolved(groups)
     hosts = {name for members in groups.values() for name in members}
     try:
         return site.parse(
-            _resolved(groups),
+            groups,
             {name: {key: _resolved(hostvars[name][key]) for key in wanted if key in hostvars[name]} for name in hosts},
         )
     except SiteError as error:
@@ -80,7 +81,7 @@ def the_catalog(_: object) -> Any:
 
 def new_secrets(kept: Mapping[str, Any]) -> Any:
     """`{} | lucid_secrets`: all secrets of a site; those that are given are kept."""
-    return _plain(secrets.complete(catalog.load(), kept))
+    return _plain(secrets.complete(catalog.load(), _resolved(kept)))
 
 
 def credentials(own: Mapping[str, Mapping[str, str]], redis: Mapping[str, str]) -> Any:
@@ -94,16 +95,18 @@ def credentials(own: Mapping[str, Mapping[str, str]], redis: Mapping[str, str]) 
 def sign(requests: Any, ca_certificate: str, ca_key: str, days: int) -> Any:
     """`requests | lucid_sign(ca_certificate, ca_key, 90)`: a PEM certificate for each name and public key."""
     try:
-        return signing.sign(requests, ca_certificate, ca_key, days)
+        return signing.sign(_resolved(requests), ca_certificate, ca_key, days)
     except ValueError as error:
         raise AnsibleFilterError(f"certificates cannot be signed: {error}") from None
 
 
 def _resolved(value: Any) -> Any:
-    """Ansible's lazy containers as ordinary ones."""
+    """Ansible's lazy containers and tagged strings as ordinary ones."""
+    if isinstance(value, str):
+        return str.__str__(value)
     if isinstance(value, Mapping):
         return {str(key): _resolved(value[key]) for key in value}
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, Sequence):
         return [_resolved(item) for item in value]
     return value
 
