@@ -1,0 +1,92 @@
+"""What hosts get follows from the catalogue."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from lucid import catalog
+from lucid.deploy import plan, secrets, signing
+from tests.deploy.sites import made
+
+CATALOG = catalog.load()
+
+
+class TestUnits:
+    def test_are_those_of_the_host_s_groups_callees_first(self) -> None:
+        names = [unit.name for unit in plan.units(CATALOG, made(), made().named("sess1"))]
+        assert set(names) == {"session-pipeline", "session-storage", "chunk-processor", "session-api"}
+        assert names.index("session-storage") < names.index("chunk-processor") < names.index("session-api")
+
+    def test_know_the_urls_of_their_callees_and_of_no_others(self) -> None:
+        recorder = next(iter(plan.units(CATALOG, made(), made().named("rdp1")))).environment
+        assert {name for name in recorder if name.startswith("LUCID_URL_")} == {
+            "LUCID_URL_SESSION_PIPELINE", "LUCID_URL_CHUNK_PROCESSOR", "LUCID_URL_SESSION_ANCHORING",
+        }  # fmt: skip
+        assert "https://172.20.0.13:8085" in recorder.values()
+        assert "MONGODB_URL" not in recorder
+
+    def test_hold_no_secret_in_their_environment(self) -> None:
+        made_up = secrets.complete(CATALOG, {})
+        hidden = [*made_up.vault_redis_passwords.values(), made_up.vault_mongodb_admin_password]
+        for host in made().hosts:
+            for unit in plan.units(CATALOG, made(), host):
+                assert not [word for word in hidden if word in str(unit.environment)]
+
+    def test_that_people_may_reach_are_the_gateway_alone(self) -> None:
+        public = [u.name for h in made().hosts for u in plan.units(CATALOG, made(), h) if u.public]
+        assert public == ["api-gateway"]
+
+
+class TestSecrets:
+    def test_that_exist_are_kept_and_missing_ones_are_added(self) -> None:
+        first = secrets.complete(CATALOG, {})
+        kept = {name: getattr(first, name) for name in first.__struct_fields__}
+        del kept["vault_mongodb_keyfile"]
+        again = secrets.complete(CATALOG, kept)
+        assert again.vault_ca_key == first.vault_ca_key
+        assert again.vault_credentials == first.vault_credentials
+        assert again.vault_mongodb_keyfile != first.vault_mongodb_keyfile
+
+    def test_do_not_show_themselves(self) -> None:
+        assert repr(secrets.complete(CATALOG, {})) == "Secrets(***)"
+
+
+class TestCertificates:
+    def test_are_for_every_program_of_the_host(self) -> None:
+        names = {each.name for each in plan.certificates(CATALOG, made().named("data1"))}
+        assert names == {"mongodb", "redis", "node-exporter", "lucid-probe"}
+        assert "prometheus" in {each.name for each in plan.certificates(CATALOG, made().named("mon1"))}
+
+    def test_say_what_the_control_machine_knows_whatever_the_host_asks(self) -> None:
+        made_up = secrets.complete(CATALOG, {})
+        key = ec.generate_private_key(ec.SECP256R1())
+        public = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        wanted = plan.Certificate(
+            name="session-api",
+            unit="services",
+            group="g",
+            dns=("session-api.lucid.internal",),
+            addresses=("::1",),
+        )
+        requests = [
+            {
+                "certificate": {k: getattr(wanted, k) for k in wanted.__struct_fields__},
+                "public_key": public.decode(),
+            }
+        ]
+        issued = signing.sign(requests, made_up.vault_ca_certificate, made_up.vault_ca_key, 90)
+        cert = x509.load_pem_x509_certificate(issued["session-api"].encode())
+        cert.verify_directly_issued_by(x509.load_pem_x509_certificate(made_up.vault_ca_certificate.encode()))
+        assert cert.subject.rfc4514_string() == "CN=session-api,OU=services,O=Lucid"
+        assert cert.public_key() == key.public_key()
+        assert cert.not_valid_after_utc - datetime.now(UTC) < timedelta(days=91)
+
+    def test_of_a_foreign_key_pair_are_refused(self) -> None:
+        one, other = secrets.complete(CATALOG, {}), secrets.complete(CATALOG, {})
+        with pytest.raises(ValueError, match="not the certificate's"):
+            signing.sign([], one.vault_ca_certificate, other.vault_ca_key, 90)
