@@ -1,0 +1,1 @@
+"""Virtual hosts on one machine: real systemd, sshd and firewalls, deployed as hosts made of metal are."""
