@@ -7,7 +7,7 @@ BIN := .venv/bin
 .PHONY: help
 help: ## this list
 	@printf 'Lucid: remote desktops whose recordings nobody can quietly alter, lose or read.\n\n'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1mmake %-9s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1mmake %-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nA fresh machine needs two of these: make up, make test. All else is in README.md.\n'
 
 .PHONY: setup
@@ -36,6 +36,27 @@ lint: setup ## formatting, linters, types, layers
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports --no-cache >/tmp/lucid-layers.$$$$ || { cat /tmp/lucid-layers.$$$$; exit 1; }
 	@$(BIN)/mypy
+	@if [ -x $(BIN)/ansible-lint ]; then $(BIN)/yamllint --strict . && $(BIN)/ansible-lint --offline --quiet; fi
+
+.PHONY: lab
+lab: setup-lab ## nine virtual hosts on this machine, Lucid put onto them by site.yml, a recording proved
+	@$(BIN)/python -m lab journey
+
+.PHONY: lab-status
+lab-status: ## the lab's hosts: units, memory, health
+	@$(BIN)/python -m lab status
+
+.PHONY: lab-shell
+lab-shell: ## a root shell in a host of the lab: make lab-shell HOST=core1
+	@$(BIN)/python -m lab shell $(HOST)
+
+.PHONY: lab-down
+lab-down: ## remove the lab without a trace
+	@$(BIN)/python -m lab down
+
+.PHONY: setup-lab
+setup-lab:
+	@scripts/setup lab
 
 .PHONY: soak
 soak: setup-test ## the long runs: random kills over hundreds of recordings, long fuzzing

@@ -54,7 +54,7 @@ class PackageProxy:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serves one file: 403 outside the mirrors, 502 where the mirror is away and nothing is cached."""
-        wanted = f"{request.url.authority}{request.url.path}"
+        wanted = f"{request.url.authority.removesuffix(':80')}{request.url.path}"
         address = self._address(wanted)
         if request.method not in {"GET", "HEAD"} or address is None:
             log.warning("refused: %s %s", request.method, request.url)

@@ -91,7 +91,8 @@ class Observer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user: Name
     group: Group | None = None
     """Where it runs; None: on every host, and asks that host only."""
-    port: Port | None = None
+    ports: tuple[Port, ...] = ()
+    """What it listens on, on loopback."""
 
 
 class Exporter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,12 +9,12 @@ from lucid import catalog
 from lucid.catalog import CatalogError
 from lucid.kit import openapi
 
-OBSERVERS = "observers: {prometheus: {group: support, user: prometheus, port: 9090}}\n"
+OBSERVERS = "observers: {prometheus: {group: support, user: prometheus, ports: [9090]}}\n"
 GOOD = """\
 stores:
   mongodb: {group: data, user: mongodb, ports: [27017], local_port: 27117}
   redis: {group: data, user: redis, ports: [6379, 26379], local_port: 16379}
-observers: {prometheus: {group: support, user: prometheus, port: 9090}}
+observers: {prometheus: {group: support, user: prometheus, ports: [9090]}}
 services:
   front:
     cluster: web

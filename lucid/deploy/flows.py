@@ -35,6 +35,7 @@ def flows(catalog: Catalog, site: Site) -> tuple[Flow, ...]:
         *_calls(catalog, site),
         *_stores(catalog, site),
         *_observers(catalog, site),
+        *_exporters(catalog, site),
         *_doors(catalog, site),
     }
     return tuple(sorted(found))
@@ -72,8 +73,20 @@ def _observers(catalog: Catalog, site: Site) -> Iterator[Flow]:
                 for host in site.hosts:
                     yield Flow(source.name, observer.user, host.name, exporter.port, f"{name} observes")
             for service in catalog.services.values():
-                for host in site.of_group(service.group):
+                for host in site.of_group(service.group) if service.mutual else ():
                     yield Flow(source.name, observer.user, host.name, service.entry.port, f"{name} observes")
+            for port in observer.ports:
+                yield Flow(source.name, observer.user, source.name, port, f"{name} and its own")
+
+
+def _exporters(catalog: Catalog, site: Site) -> Iterator[Flow]:
+    """A service that anybody may connect to tells what it measures on loopback; the exporter passes it on."""
+    for name, exporter in catalog.exporters.items():
+        for service in catalog.services.values():
+            for listen in service.listen:
+                for host in site.of_group(service.group) if listen.tls is Tls.NONE else ():
+                    why = f"{name} relays {service.name}"
+                    yield Flow(host.name, exporter.user, host.name, listen.port, why)
 
 
 def _doors(catalog: Catalog, site: Site) -> Iterator[Flow]:

@@ -5,6 +5,7 @@ loopback too; root may speak on loopback, being able to do everything there anyw
 and, at a bounded rate, handed to NFLOG group 5.
 """
 
+import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 
 from lucid.deploy.flows import ANYBODY, CONTROL, Flow
@@ -12,6 +13,7 @@ from lucid.deploy.site import Address, Host, Network, Site
 
 LOG_GROUP = 5
 LOG_LIMIT = "12/minute"
+_LOOPBACK = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
 _LONGEST = 200  # bytes; xt_comment takes 256
 
 
@@ -79,7 +81,8 @@ def _outbound(host: Host, site: Site, flows: Sequence[Flow], version: int) -> It
     for flow in flows:
         if flow.source != host.name:
             continue
-        for address in _of(site.named(flow.destination).addresses, version):
+        own = _LOOPBACK if flow.destination == host.name else ()
+        for address in _of((*site.named(flow.destination).addresses, *own), version):
             yield _out(flow.user, str(address), "tcp", flow.port, flow.why)
     for each in host.outbound:
         for network in _of(each.networks(), version):

@@ -13,18 +13,19 @@ from lucid.kit import authority
 
 AUTHORITY_LIFE = timedelta(days=3650)
 _SIZE = 32
-_KEYFILE_SIZE = 512
+_KEYFILE_SIZE = 256
 """Bytes before they are written in hex; mongod takes 6 to 1024 characters."""
 _REDIS_OWN = ("admin", "replica", "sentinel")
 """Users of Redis that are no services."""
 
 
-class Secrets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     """The content of the vault file."""
 
     vault_ca_certificate: str
     vault_ca_key: str
-    vault_mongodb_keyfile: str
+    vault_mongodb_keys: list[str]
+    """By which members of the replica set know each other; the first is used, all are accepted."""
     vault_mongodb_admin_password: str
     vault_redis_passwords: dict[str, str]
     vault_credentials: dict[str, dict[str, str]]
@@ -40,7 +41,7 @@ def complete(catalog: Catalog, kept: Mapping[str, Any]) -> Secrets:
     if "vault_ca_key" not in found:
         cert, key = authority.pem(authority.new_authority("Lucid site authority", AUTHORITY_LIFE))
         found |= {"vault_ca_certificate": cert.decode(), "vault_ca_key": key.decode()}
-    found.setdefault("vault_mongodb_keyfile", secrets.token_hex(_KEYFILE_SIZE))
+    found.setdefault("vault_mongodb_keys", [secrets.token_hex(_KEYFILE_SIZE)])
     found.setdefault("vault_mongodb_admin_password", secrets.token_hex(_SIZE))
     users = (*_REDIS_OWN, *store_users(catalog, REDIS))
     found["vault_redis_passwords"] = {

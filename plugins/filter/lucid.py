@@ -25,7 +25,10 @@ def _site(groups: Groups, hostvars: Hostvars) -> site.Site:
     try:
         return site.parse(
             groups,
-            {name: {key: _resolved(hostvars[name][key]) for key in wanted if key in hostvars[name]} for name in hosts},
+            {
+                name: {key: _resolved(hostvars[name][key]) for key in wanted if key in hostvars[name]}
+                for name in hosts
+            },
         )
     except SiteError as error:
         raise AnsibleFilterError(str(error)) from None
@@ -80,8 +83,9 @@ def the_catalog(_: object) -> Any:
 
 
 def new_secrets(kept: Mapping[str, Any]) -> Any:
-    """`{} | lucid_secrets`: all secrets of a site; those that are given are kept."""
-    return _plain(secrets.complete(catalog.load(), _resolved(kept)))
+    """`{} | lucid_secrets`: all secrets of a site; those that are given are kept, an operator's own too."""
+    known: dict[str, Any] = _resolved(kept)
+    return known | _plain(secrets.complete(catalog.load(), known))
 
 
 def credentials(own: Mapping[str, Mapping[str, str]], redis: Mapping[str, str]) -> Any:
@@ -112,7 +116,8 @@ def _resolved(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    return msgspec.to_builtins(value)
+    """As JSON has it: Ansible wants lists where Lucid has tuples."""
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 class FilterModule:

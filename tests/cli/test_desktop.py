@@ -7,7 +7,8 @@ import pytest
 
 from lucid.cli import desktop
 from lucid.cli.output import Failure
-from lucid.sessions.recorder_display import DisplayWatch, ScreenSize, display_answers
+from lucid.sessions.recorder_display import DisplayWatch, display_answers
+from lucid.sessions.x11_wire import ScreenSize
 from lucid.sessions.xauthority import write_cookie
 from tests.dev.waiting import runs, until
 

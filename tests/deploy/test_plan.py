@@ -44,11 +44,11 @@ class TestSecrets:
     def test_that_exist_are_kept_and_missing_ones_are_added(self) -> None:
         first = secrets.complete(CATALOG, {})
         kept = {name: getattr(first, name) for name in first.__struct_fields__}
-        del kept["vault_mongodb_keyfile"]
+        del kept["vault_mongodb_keys"]
         again = secrets.complete(CATALOG, kept)
         assert again.vault_ca_key == first.vault_ca_key
         assert again.vault_credentials == first.vault_credentials
-        assert again.vault_mongodb_keyfile != first.vault_mongodb_keyfile
+        assert again.vault_mongodb_keys != first.vault_mongodb_keys
 
     def test_do_not_show_themselves(self) -> None:
         assert repr(secrets.complete(CATALOG, {})) == "Secrets(***)"

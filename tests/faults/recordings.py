@@ -65,13 +65,17 @@ async def noise(screen: Screen) -> AsyncIterator[None]:
 
 
 async def kill_encoder(screen: Screen) -> None:
-    """kill -9 to the encoder of this screen: what it has not written is lost, and a new one is due."""
+    """kill -9 to the encoder of this screen: what it has not written is lost, and a new one is due.
+
+    Only the grabber's arguments name the screen; the encoder is the other child of the same recorder.
+    """
     listed = await asyncio.to_thread(
-        subprocess.run, ["ps", "-ww", "-eo", "pid=,args="], capture_output=True, check=True, text=True
+        subprocess.run, ["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, check=True, text=True
     )
-    for line in listed.stdout.splitlines():
-        pid, program = line.split(None, 1)
-        if program.startswith("ffmpeg") and f"-i :{screen.number} " in program:
+    rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
+    recorders = {parent for _, parent, program in rows if f"lucid.sessions.grab {screen.number} " in program}
+    for pid, parent, program in rows:
+        if program.startswith("ffmpeg") and parent in recorders:
             os.kill(int(pid), signal.SIGKILL)
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from lucid.sessions.x11_connection import X11Connection
 from tests.deployment import Deployment, deployment
+from tests.sessions.painter import BLACK, Painter
 from tests.sessions.screens import Screen, StartScreen, screens
 
 
@@ -27,3 +29,13 @@ def start_screen(tmp_path: Path) -> Iterator[StartScreen]:
 def screen(start_screen: StartScreen) -> Screen:
     """An X server with a small screen."""
     return start_screen("640x480")
+
+
+@pytest.fixture
+def painter(screen: Screen) -> Iterator[Painter]:
+    """Draws on that screen, which is black; the pointer is near its lower right corner."""
+    with X11Connection(screen.number, screen.cookie) as connection:
+        painter = Painter(connection)
+        painter.paint(BLACK)
+        painter.point(600, 400)
+        yield painter

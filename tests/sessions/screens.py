@@ -50,15 +50,16 @@ class StartScreen:
         self.directory = directory
         self.servers: list[subprocess.Popen[bytes]] = []
 
-    def __call__(self, size: str) -> Screen:
-        """An X server with a screen of this size."""
+    def __call__(self, size: str, depth: int = 24, *more: str) -> Screen:
+        """An X server with a screen of this size and colour depth in bits. ``more`` are further options."""
         xauthority, cookie = (
             self.directory / f"server-xauthority-{len(self.servers)}",
             secrets.token_bytes(16),
         )
         write_cookie(xauthority, 0, cookie)  # the server takes any entry's cookie
         reading, writing = os.pipe()
-        options = ["-screen", "0", f"{size}x24", "-nolisten", "tcp", "-noreset", "-auth", str(xauthority)]
+        options = ["-screen", "0", f"{size}x{depth}", "-nolisten", "tcp", "-noreset", *more]
+        options += ["-auth", str(xauthority)]
         with os.fdopen(reading) as numbers:
             server = subprocess.Popen(
                 ["Xvfb", "-displayfd", str(writing), *options], pass_fds=[writing], stderr=subprocess.DEVNULL

@@ -106,7 +106,7 @@ async def test_a_recording_is_anchored_from_its_first_frame_to_its_last(
     probe = await asyncio.to_thread(count_frames, raw.getvalue())
     width, height, frames = probe.split(",")
     assert (width, height) == ("640", "480")
-    assert int(frames) >= 20
+    assert int(frames) >= 4  # nothing moved: one a second
 
 
 async def test_a_pause_is_a_gap_with_its_cause_and_length(api: ServiceClient, screen: Screen) -> None:
@@ -127,7 +127,7 @@ async def test_an_encoder_that_is_killed_leaves_a_named_gap(
 ) -> None:
     session = await begin(api, screen)
     await asyncio.sleep(1)
-    (encoder,) = encoders(screen)
+    (encoder,) = encoders()
     os.kill(encoder, signal.SIGKILL)
     await asyncio.sleep(2)
     await api.call(contract.STOP, SessionPath(session))
@@ -209,8 +209,9 @@ async def _is(api: ServiceClient, session: str, state: str) -> bool:
     return (await api.call(contract.GET, SessionPath(session))).state == state
 
 
-def encoders(screen: Screen) -> list[int]:
-    """Process ids of the encoders of this screen, among our children."""
-    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, check=True, text=True)
+def encoders() -> list[int]:
+    """Process ids of the encoders among our children: the recorder runs in this process."""
+    command = ["ps", "--ppid", str(os.getpid()), "-o", "pid=,comm="]
+    listed = subprocess.run(command, capture_output=True, check=True, text=True)
     rows = [line.split(None, 1) for line in listed.stdout.splitlines()]
-    return [int(pid) for pid, args in rows if args.startswith("ffmpeg") and f"-i :{screen.number} " in args]
+    return [int(pid) for pid, name in rows if name.strip() == "ffmpeg"]

@@ -1,0 +1,98 @@
+"""What the module lucid_replica_set may change is decided without a server; a set in use is never put at risk."""
+
+from typing import Any
+
+import pytest
+
+from plugins.modules.lucid_replica_set import Refused, find_set, next_config, user_changes
+
+MEMBERS = ["a:1", "b:1", "c:1"]
+NEW: dict[str, Any] = {"isreplicaset": True}
+SUFFIX = "OU=services,O=Lucid"
+
+
+def held(*hosts: str, name: str = "lucid") -> dict[str, Any]:
+    """What a member of a set answers."""
+    return {"setName": name, "hosts": list(hosts)}
+
+
+def config(*hosts: str, **settings: int) -> dict[str, Any]:
+    """A set's configuration."""
+    members = [{"_id": number, "host": host} for number, host in enumerate(hosts)]
+    return {"_id": "lucid", "version": 7, "members": members, "settings": settings}
+
+
+class TestFindingTheSet:
+    def test_there_is_none_where_every_member_holds_none(self) -> None:
+        assert find_set("lucid", MEMBERS, dict.fromkeys(MEMBERS, NEW)) == []
+
+    def test_none_is_presumed_while_a_member_is_silent(self) -> None:
+        with pytest.raises(Refused, match=r"^c:1: mongod cannot be reached, and a set is only initiated"):
+            find_set("lucid", MEMBERS, {"a:1": NEW, "b:1": NEW, "c:1": None})
+
+    def test_it_is_found_on_whichever_member_holds_it(self) -> None:
+        answers = {"a:1": NEW, "b:1": held("b:1"), "c:1": NEW}
+        assert find_set("lucid", MEMBERS, answers) == ["b:1"]
+
+    def test_a_member_of_the_set_may_be_away(self) -> None:
+        answers = {"a:1": held(*MEMBERS), "b:1": None, "c:1": held(*MEMBERS)}
+        assert find_set("lucid", MEMBERS, answers) == MEMBERS
+
+    def test_a_silent_host_cannot_join(self) -> None:
+        with pytest.raises(Refused, match=r"^c:1: mongod cannot be reached, so it cannot join"):
+            find_set("lucid", MEMBERS, {"a:1": held("a:1"), "b:1": NEW, "c:1": None})
+
+    def test_another_set_is_not_taken_over(self) -> None:
+        with pytest.raises(Refused, match="a:1 belongs to replica set 'other', not to 'lucid'"):
+            find_set("lucid", MEMBERS, {"a:1": held("a:1", name="other"), "b:1": NEW, "c:1": NEW})
+
+    def test_two_sets_are_not_joined(self) -> None:
+        with pytest.raises(Refused, match="a:1 and b:1 hold two replica sets"):
+            find_set("lucid", MEMBERS, {"a:1": held("a:1"), "b:1": held("b:1", "c:1"), "c:1": NEW})
+
+    def test_members_that_are_not_listed_are_not_dropped(self) -> None:
+        with pytest.raises(Refused, match=r"not in the inventory: x:1; add them .* or take them out"):
+            find_set("lucid", MEMBERS, {"a:1": held("a:1", "x:1"), "b:1": NEW, "c:1": NEW})
+
+
+class TestConfiguration:
+    def test_that_is_as_wanted_is_left_alone(self) -> None:
+        assert (
+            next_config(config(*MEMBERS, electionTimeoutMillis=2), MEMBERS, {"electionTimeoutMillis": 2})
+            is None
+        )
+
+    def test_members_join_one_at_a_time_under_numbers_never_used(self) -> None:
+        first = next_config(config("b:1"), MEMBERS, {})
+        assert first is not None
+        assert first["version"] == 8
+        assert first["members"] == [{"_id": 0, "host": "b:1"}, {"_id": 1, "host": "a:1"}]
+        second = next_config(first, MEMBERS, {})
+        assert second is not None
+        assert [member["host"] for member in second["members"]] == ["b:1", "a:1", "c:1"]
+        assert next_config(second, MEMBERS, {}) is None
+
+    def test_settings_change_without_touching_members_or_other_settings(self) -> None:
+        step = next_config(config("a:1", heartbeatIntervalMillis=9), MEMBERS, {"electionTimeoutMillis": 2})
+        assert step is not None
+        assert step["settings"] == {"heartbeatIntervalMillis": 9, "electionTimeoutMillis": 2}
+        assert step["members"] == config("a:1")["members"]
+
+
+class TestUsers:
+    ROLES = [{"db": "lucid", "role": "readWrite"}]
+
+    def test_as_wanted_need_nothing_whatever_the_order_of_their_roles(self) -> None:
+        two = [{"db": "b", "role": "read"}, {"db": "a", "role": "read"}]
+        assert user_changes({"CN=x," + SUFFIX: two}, {"CN=x," + SUFFIX: two[::-1]}, SUFFIX) == []
+
+    def test_missing_ones_are_made_and_others_get_the_roles_they_should_have(self) -> None:
+        present = {"CN=b," + SUFFIX: [{"db": "admin", "role": "root"}]}
+        wanted = {"CN=a," + SUFFIX: self.ROLES, "CN=b," + SUFFIX: self.ROLES}
+        made, changed = user_changes(present, wanted, SUFFIX)
+        assert (made["createUser"], made["roles"]) == ("CN=a," + SUFFIX, self.ROLES)
+        assert (changed["updateUser"], changed["roles"]) == ("CN=b," + SUFFIX, self.ROLES)
+
+    def test_services_that_are_gone_lose_access_and_people_keep_theirs(self) -> None:
+        present = {"CN=gone," + SUFFIX: self.ROLES, "CN=person,OU=people,O=Lucid": self.ROLES}
+        assert [command["dropUser"] for command in user_changes(present, {}, SUFFIX)] == ["CN=gone," + SUFFIX]
