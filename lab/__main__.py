@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lab import cgroups, faults, hosts, lifecycle, place, status
+from lab import journey as journeys
 from lab.errors import LabError
 from lab.inventory import Host
 from lab.place import Lab
@@ -89,12 +90,39 @@ def up(lab: Lab, names: str | None, router_rules: Path | None, router_rules6: Pa
     started = lifecycle.up(
         lab,
         chosen,
-        lambda what, seconds: err.print(f"[green]✓[/] {what:<52}{seconds:6.1f} s"),
+        _say,
         router_rules.read_text() if router_rules else "",
         router_rules6.read_text() if router_rules6 else "",
     )
     if started:
         click.echo(f"switched on: {' '.join(host.name for host in started)}")
+
+
+def _say(what: str, seconds: float) -> None:
+    err.print(f"[green]✓[/] {what:<52}{seconds:6.1f} s")
+
+
+@main.command(short_help="Bring up, deploy, record and prove: all of it.")
+@click.option(
+    "--seconds", type=click.IntRange(2, 600), default=20, show_default=True, help="How long to record."
+)
+@click.pass_context
+def journey(context: click.Context, seconds: int) -> None:
+    """Bring the lab up, put Lucid onto it with site.yml, record a desktop on rdp1 and prove it.
+
+    The hosts stay up; a second run deploys what has changed.
+    """
+    lab: Lab = context.obj
+    router = journeys.router_rules()
+    started = lifecycle.up(lab, list(lab.inventory.hosts.values()), _say, *router)
+    click.echo(f"switched on: {' '.join(host.name for host in started)}" if started else "all hosts are on")
+    journeys.prepare(lab)
+    took = journeys.deploy(lab)
+    journeys.prove(lab, seconds)
+    context.invoke(show, as_json=False)
+    click.echo(
+        f"deployed in {took:.0f} s; `python -m lab status` shows the hosts, `make lab-down` removes them"
+    )
 
 
 @main.command(short_help="Remove the lab without a trace.")

@@ -63,6 +63,8 @@ def environment(lab: Lab) -> dict[str, str]:
         "ANSIBLE_HOME": str(lab.state / "ansible"),
         # Not under ANSIBLE_HOME by itself; two labs have the same addresses and must not share connections.
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(lab.state / "cp"),
+        "ANSIBLE_VAULT_PASSWORD_FILE": str(lab.state / "vault-password"),
+        "LUCID_LAB_MONGOD": str(lab.state / "mongod"),
         "ANSIBLE_FORKS": "16",
         "ANSIBLE_SSH_COMMON_ARGS": f"-F {lab.ssh_config}",
     }

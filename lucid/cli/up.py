@@ -55,9 +55,9 @@ def up(context: click.Context, seconds: int, as_json: bool, directory: Path | No
     proof = state.directory / "proof"
     proof.mkdir(mode=0o700, exist_ok=True)
     details = _record(target, seconds, timings)
-    files = _fetch(target, details.session.id, proof, timings)
+    files = fetch(target, details.session.id, proof, timings)
     with timings.measure("verify"):
-        verification = _verify(files)
+        verification = verify_files(files)
     proven = Proven(details=details, verification=verification, files=files, timings=tuple(timings.measured))
     print_json(proven) if as_json else report.show(proven)
     context.exit(verification.outcome.exit_code)
@@ -92,7 +92,8 @@ def _record(target: Target, seconds: int, timings: Stopwatch) -> Details:
     return details
 
 
-def _fetch(target: Target, session: str, proof: Path, timings: Stopwatch) -> Files:
+def fetch(target: Target, session: str, proof: Path, timings: Stopwatch) -> Files:
+    """Fetches bundle, trust file and recording of a session into `proof`, and a frame of it."""
     bundle, trust = proof / f"{session}.lucid", proof / "trust.json"
     recording, frame = proof / f"{session}.mp4", proof / f"{session}.png"
     with timings.measure("export"):
@@ -104,7 +105,8 @@ def _fetch(target: Target, session: str, proof: Path, timings: Stopwatch) -> Fil
     return Files(bundle=str(bundle), trust=str(trust), recording=str(recording), frame=str(frame))
 
 
-def _verify(files: Files) -> Report:
+def verify_files(files: Files) -> Report:
+    """Verifies the fetched bundle by the fetched trust file, offline."""
     trust = trust_file.parse(Path(files.trust).read_bytes())
     with Path(files.bundle).open("rb") as file:
         return verify(file, trust)

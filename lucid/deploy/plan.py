@@ -4,6 +4,8 @@ Addresses of callees are those of the first host of their group: one host for ea
 called, until calls are balanced.
 """
 
+import ipaddress
+
 import msgspec
 
 from lucid.catalog import MONGODB, Catalog, Group, Service, Tls
@@ -143,20 +145,30 @@ def certificates(catalog: Catalog, host: Host) -> tuple[Certificate, ...]:
     dns = (host.name, "localhost")
     addresses = (*map(str, host.addresses), "127.0.0.1", "::1")
 
-    def made(name: str, group: str, reload: str = "", unit: str = "services") -> Certificate:
+    def made(
+        name: str, group: str, reload: str = "", unit: str = "services", public: tuple[str, ...] = ()
+    ) -> Certificate:
         return Certificate(
             name=name,
             unit=unit,
             group=group,
-            dns=(internal_name(name), *dns),
-            addresses=addresses,
+            dns=(internal_name(name), *dns, *(each for each in public if not _is_address(each))),
+            addresses=(*addresses, *filter(_is_address, public)),
             reload=reload,
         )
 
     services = [s for s in catalog.services.values() if s.group in host.groups]
     stores = [(name, store) for name, store in catalog.stores.items() if store.group in host.groups]
     return (
-        *(made(service.name, service.user, f"lucid-{service.name}.service") for service in services),
+        *(
+            made(
+                service.name,
+                service.user,
+                f"lucid-{service.name}.service",
+                public=() if service.mutual else host.public_names,
+            )
+            for service in services
+        ),
         *(made(name, store.user, unit=name) for name, store in stores),
         *(made(name, exporter.user) for name, exporter in catalog.exporters.items()),
         *(
@@ -179,6 +191,14 @@ def database_users(catalog: Catalog) -> tuple[DatabaseUser, ...]:
 def store_users(catalog: Catalog, store: str) -> tuple[str, ...]:
     """The services that use a store."""
     return tuple(service.name for service in catalog.services.values() if store in service.stores)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _first(site: Site, group: Group, name: str) -> Host:

@@ -8,6 +8,7 @@ and, at a bounded rate, handed to NFLOG group 5.
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 
+from lucid.catalog import Group
 from lucid.deploy.flows import ANYBODY, CONTROL, Flow
 from lucid.deploy.site import Address, Host, Network, Site
 
@@ -34,6 +35,25 @@ def render(host: Host, site: Site, flows: Sequence[Flow], version: int) -> str:
         "COMMIT",
     ]
     return "\n".join(lines) + "\n"
+
+
+def forward(site: Site, flows: Sequence[Flow], version: int) -> str:
+    """The filter table of a router between the TRON segment and the others: the site's own flows pass."""
+    isolated = {host.name for host in site.of_group(Group.TRON)}
+    lines = ["*filter", ":INPUT DROP [0:0]", ":FORWARD DROP [0:0]", ":OUTPUT ACCEPT [0:0]"]
+    lines += ["-A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"]
+    if version == 6:
+        lines += ["-A INPUT -p ipv6-icmp -j ACCEPT"]
+    names = {host.name for host in site.hosts}
+    for flow in flows:
+        if flow.source in names and (flow.source in isolated) != (flow.destination in isolated):
+            lines += [
+                f"-A FORWARD -s {source} -d {destination} -p tcp -m tcp --dport {flow.port} --syn"
+                f" -m comment --comment {_quoted(flow.why)} -j ACCEPT"
+                for source in _of(site.named(flow.source).addresses, version)
+                for destination in _of(site.named(flow.destination).addresses, version)
+            ]
+    return "\n".join([*lines, "COMMIT"]) + "\n"
 
 
 def _frame(version: int) -> Iterator[str]:

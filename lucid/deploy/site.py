@@ -47,6 +47,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Where other hosts of its segment reach it, IPv4."""
     address6: Address | None = None
     outbound: tuple[Outbound, ...] = ()
+    public_names: tuple[str, ...] = ()
+    """Names and addresses by which people reach it, beside those of the site."""
     control: tuple[Network, ...] = ()
     """From where it is administered by ssh."""
 
@@ -118,6 +120,7 @@ def _host(name: str, groups: frozenset[catalog.Group], variables: Mapping[str, A
         groups=groups,
         address=_address(name, "lucid_address", variables.get("lucid_address"), 4),
         address6=_address(name, "lucid_address6", address6, 6) if address6 else None,
+        public_names=tuple(str(each) for each in variables.get("lucid_public_names", [])),
         outbound=_outbound(name, variables.get("firewall_outbound", [])),
         control=_networks(name, "firewall_control", variables.get("firewall_control", [])),
     )

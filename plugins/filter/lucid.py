@@ -19,7 +19,13 @@ Hostvars = Mapping[str, Mapping[str, Any]]
 
 
 def _site(groups: Groups, hostvars: Hostvars) -> site.Site:
-    wanted = ("lucid_address", "lucid_address6", "firewall_outbound", "firewall_control")
+    wanted = (
+        "lucid_address",
+        "lucid_address6",
+        "lucid_public_names",
+        "firewall_outbound",
+        "firewall_control",
+    )
     groups = _resolved(groups)
     hosts = {name for members in groups.values() for name in members}
     try:
@@ -89,7 +95,7 @@ def new_secrets(kept: Mapping[str, Any]) -> Any:
 
 
 def credentials(own: Mapping[str, Mapping[str, str]], redis: Mapping[str, str]) -> Any:
-    """`vault_credentials | lucid_credentials(vault_redis_passwords)`: each service's, its Redis password too."""
+    """`vault_credentials | lucid_credentials(vault_redis_passwords)`: by service, by name."""
     found = {service: dict(secret) for service, secret in own.items()}
     for service in plan.store_users(catalog.load(), plan.REDIS):
         found.setdefault(service, {})["redis_password"] = redis[service]
