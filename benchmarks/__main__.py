@@ -116,7 +116,8 @@ SHA-256 over the same file runs at {verification["sha256_mb_s"]:g} MB/s: {verifi
 
 ## Recording
 
-The encoder's own processor time and the bytes of an hour, 15 frames a second.
+The processor time of the recorder's grabber and encoder and the bytes of an hour, at most 15 frames a second,
+beside ffmpeg with its own x11grab.
 
 {_table(found["recording"]["results"])}
 """

@@ -2,7 +2,8 @@
 
 The recorder's own capture runs on real X servers at 720p and 1080p with three kinds of content: idle (a still
 desktop), scrolling (a terminal full of output) and moving (a test picture in a window). Figures are the
-encoder's own processor time, in per cent of one core, and the bytes that an hour would take.
+processor time of its grabber and encoder, in per cent of one core, and the bytes that an hour would take.
+Beside them, in turn on the same screen, the peer: ffmpeg with its own x11grab and the same encoder settings.
 """
 
 import argparse
@@ -16,14 +17,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from lucid.sessions.capture import Capture
-from lucid.sessions.recorder_encoder import CaptureSettings
+from lucid.sessions.capture_process import READ_SIZE
+from lucid.sessions.recorder_encoder import CaptureSettings, Quality, encoding_arguments
 from lucid.sessions.xauthority import write_cookie
 
 SIZES = ("1280x720", "1920x1080")
@@ -39,18 +42,21 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Result:
-    """Figures for one content at one size."""
+    """Figures for one content at one size: the recorder's two processes, and the peer."""
 
     size: str
     content: str
-    cpu_percent: float
+    grabber_percent: float
+    encoder_percent: float
     mb_per_hour: float
+    x11grab_percent: float
+    x11grab_mb_per_hour: float
 
 
 async def measure(
     display: int, cookie: bytes, size: str, content: str, seconds: float, scratch: Path
 ) -> Result:
-    """Captures for a while; the first second, in which the encoder starts, is not counted."""
+    """Records for a while with each; the first two seconds, in which they start, are not counted."""
     environment = {**os.environ, "DISPLAY": f":{display}", "XAUTHORITY": str(scratch / "xauthority")}
     program = await asyncio.create_subprocess_exec(
         *CONTENT[content], env=environment, start_new_session=True, stderr=asyncio.subprocess.DEVNULL
@@ -58,29 +64,54 @@ async def measure(
     try:
         await asyncio.sleep(1.5)
         async with Capture(display, cookie, CaptureSettings(frame_rate=FRAME_RATE), scratch) as capture:
-            received = 0
-
-            async def receive() -> None:
-                nonlocal received
-                async for data in capture:
-                    received += len(data)
-
-            receiver = asyncio.create_task(receive())
-            await asyncio.sleep(1)
-            begin, before = time.monotonic(), _ticks(capture.pid)
-            await asyncio.sleep(seconds)
-            elapsed, used = time.monotonic() - begin, _ticks(capture.pid) - before
-            capture.stop()
-            await receiver
+            (grabber, encoder), rate = await _figures(
+                aiter(capture), [capture.grabber_pid, capture.pid], seconds
+            )
+        peer = await asyncio.create_subprocess_exec(
+            *("ffmpeg", "-nostdin", "-loglevel", "quiet", "-f", "x11grab", "-framerate", str(FRAME_RATE)),
+            *("-video_size", size, "-i", f":{display}", *encoding_arguments(Quality.HIGH)),
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert peer.stdout is not None
+        (x11grab,), peer_rate = await _figures(_pieces(peer.stdout), [peer.pid], seconds)
+        peer.kill()
+        await peer.wait()
     finally:
         os.killpg(program.pid, signal.SIGKILL)
         await program.wait()
-    return Result(
-        size=size,
-        content=content,
-        cpu_percent=round(100 * used / TICKS / elapsed, 1),
-        mb_per_hour=round(received / (elapsed + 1) * 3600 / 1e6, 1),
+    return Result(size, content, grabber, encoder, rate, x11grab, peer_rate)
+
+
+async def _figures(
+    stream: AsyncIterator[bytes], pids: list[int], seconds: float
+) -> tuple[list[float], float]:
+    """What processes take while their bytes are read: per cent of a core each, megabytes an hour."""
+    received = 0
+
+    async def receive() -> None:
+        nonlocal received
+        async for data in stream:
+            received += len(data)
+
+    receiver = asyncio.create_task(receive())
+    try:
+        await asyncio.sleep(2)
+        begin, before = time.monotonic(), [_ticks(pid) for pid in pids]
+        await asyncio.sleep(seconds)
+        elapsed = time.monotonic() - begin
+        used = [after - first for after, first in zip(map(_ticks, pids), before, strict=True)]
+    finally:
+        receiver.cancel()
+    return (
+        [round(100 * ticks / TICKS / elapsed, 1) for ticks in used],
+        round(received / (elapsed + 2) * 3600 / 1e6, 1),
     )
+
+
+async def _pieces(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while data := await stream.read(READ_SIZE):
+        yield data
 
 
 def _ticks(pid: int) -> int:
@@ -126,10 +157,10 @@ def main(arguments: list[str]) -> int:
         print(json.dumps({"benchmark": "recording", "results": [asdict(r) for r in results]}))
         return 0
     table = Table(title=f"Recording a desktop at {FRAME_RATE} frames a second")
-    for column in ("size", "content", "% of a core", "MB an hour"):
+    for column in ("size", "content", "grabber %", "encoder %", "MB/h", "x11grab %", "its MB/h"):
         table.add_column(column, justify="left" if column in {"size", "content"} else "right")
     for r in results:
-        table.add_row(r.size, r.content, f"{r.cpu_percent:g}", f"{r.mb_per_hour:g}")
+        table.add_row(*(value if isinstance(value, str) else f"{value:g}" for value in astuple(r)))
     Console().print(table)
     return 0
 

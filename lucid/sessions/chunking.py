@@ -66,8 +66,7 @@ class Chunker:
     def begin_run(self, init: InitSegment, started_ms: int) -> list[Chunk]:
         """A new encoder run. Returns what was left of the run before.
 
-        ``started_ms`` is the wall-clock time at which the init segment arrived: the encoder writes it
-        with its first frame.
+        ``started_ms`` is the wall-clock time of its first picture.
         """
         left = self.finish()
         self._run_start_ms = max(started_ms, self._last_ms)

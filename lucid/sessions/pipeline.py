@@ -28,7 +28,7 @@ RETRY_MS = 250
 TOTALS = ("recorded", "stored", "anchored", "failed", "raw_bytes", "sealed_bytes")
 
 
-class PipelineSettings(settings.Common, frozen=True, kw_only=True):
+class PipelineSettings(redis.RedisSettings, frozen=True, kw_only=True):
     """The bounds of what may be on its way."""
 
     pipeline_buffer_size: Annotated[
@@ -116,7 +116,7 @@ async def create() -> web.Application:
 
     stores = [
         mongo.context(found.mongodb_url, database_of(contract.SERVICE), MONGO),
-        redis.context(found.redis_url),
+        redis.context(contract.SERVICE, found),
     ]
     return kit.build(contract.SERVICE, handlers, resources=[*stores, resources])
 
@@ -148,4 +148,4 @@ async def _view(call: Call, record: Document) -> contract.Pipeline:
 
 
 def _live(session: str) -> str:
-    return f"lucid:pipeline:{session}:spooled"
+    return f"lucid:{contract.SERVICE}:{session}:spooled"

@@ -1,19 +1,17 @@
 """What the encoder is told: the capture's settings and the ffmpeg command line made of them."""
 
 import os
-from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
 
 import msgspec
 
-from lucid.sessions.recorder_display import ScreenSize
+from lucid.sessions.frame_pacing import FIRST_KEY_FRAME_AFTER
 from lucid.sessions.recording_errors import CaptureSettingError, DisplayError
+from lucid.sessions.x11_wire import ScreenSize
 
 SMALLEST_SCREEN = ScreenSize(320, 240)
 LARGEST_SCREEN = ScreenSize(7680, 4320)
 
-FIRST_KEY_FRAME_AFTER = 0.5  # seconds: soon something of the recording is durable
 KEY_FRAME_EVERY = 5  # seconds
 
 # 20 Mbit/s with a buffer of one second bounds a fragment of five seconds to 15 MB, whatever the screen shows,
@@ -69,13 +67,14 @@ def check_screen(size: ScreenSize) -> None:
         )
 
 
-def ffmpeg_command(display: int, size: ScreenSize, settings: CaptureSettings) -> list[str]:
-    """The whole command line: grab display ``:display``, write fragmented MP4 to the standard output."""
-    grab = ["-f", "x11grab", "-framerate", str(settings.frame_rate), "-video_size", str(size)]
+def ffmpeg_command(settings: CaptureSettings) -> list[str]:
+    """The whole command line: take the grabber's frames, write fragmented MP4 to the standard output."""
+    # The grabber's header tells all there is to know: no waiting for more frames to guess from.
+    known = ("-probesize", "32", "-analyzeduration", "0", "-fpsprobesize", "0")
     return [
         settings.ffmpeg,
         *("-nostdin", "-hide_banner", "-nostats", "-loglevel", "warning"),
-        *(*grab, "-i", f":{display}"),
+        *(*known, "-f", "ivf", "-c:v", "rawvideo", "-i", "pipe:0"),
         *encoding_arguments(settings.quality),
     ]
 
@@ -90,14 +89,9 @@ def encoding_arguments(quality: Quality) -> list[str]:
         f"expr:if(isnan(prev_forced_t),1,gte(t,if(lt(prev_forced_t,{FIRST_KEY_FRAME_AFTER}),"
         f"{FIRST_KEY_FRAME_AFTER},prev_forced_t+{KEY_FRAME_EVERY})))"
     )
-    # The grabber stamps frames with the wall clock. When that is set back, ffmpeg would drop every frame
-    # until it has caught up; a frame that seems to lie in the past counts as one frame later instead.
-    forward_only = (
-        "setpts='if(isnan(PREV_INPTS),0,PREV_OUTPTS+if(gt(PTS,PREV_INPTS),PTS-PREV_INPTS,1/(FR*TB)))'"
-    )
     even_sides = "pad=ceil(iw/2)*2:ceil(ih/2)*2"  # yuv420p halves both sides
     return [
-        *("-vf", f"{forward_only},{even_sides}", "-fps_mode", "vfr"),
+        *("-vf", even_sides, "-fps_mode", "vfr"),
         *("-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-pix_fmt", "yuv420p"),
         *("-crf", str(_CONSTANT_RATE_FACTOR[quality]), "-maxrate", _RATE_LIMIT, "-bufsize", _RATE_LIMIT),
         *("-x264-params", "me=umh:merange=64:keyint=infinite:scenecut=0", "-force_key_frames", key_frames),
@@ -106,10 +100,6 @@ def encoding_arguments(quality: Quality) -> list[str]:
     ]
 
 
-def ffmpeg_environment(xauthority: Path | None) -> Mapping[str, str]:
-    """The encoder's whole environment. The cookie is in the file, never here or on the command line."""
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "LC_ALL": "C",
-        "XAUTHORITY": str(xauthority) if xauthority else os.devnull,
-    }
+def ffmpeg_environment() -> dict[str, str]:
+    """The encoder's whole environment."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}

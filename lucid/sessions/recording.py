@@ -138,7 +138,7 @@ class Recording:
                 async for data in capture:
                     for item in splitter.feed(data):
                         if isinstance(item, InitSegment):
-                            await self._keep(chunker.begin_run(item, now_ms()))
+                            await self._keep(chunker.begin_run(item, now_ms() - capture.age_ms))
                         else:
                             await self._keep(chunker.add(item))
             finally:
