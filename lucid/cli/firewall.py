@@ -23,7 +23,7 @@ inventory_option = click.option(
 )
 
 
-@click.group()
+@click.group(epilog="Example: lucid firewall matrix -i inventories/lab")
 def firewall() -> None:
     """Show who may talk to whom at a site, from the catalogue and the inventory."""
 
