@@ -56,6 +56,8 @@ def _stores(catalog: Catalog, site: Site) -> Iterator[Flow]:
         for port in store.ports:
             for source, destination in _pairs(members, members):
                 yield Flow(source.name, store.user, destination.name, port, f"members of {name}")
+                if source != destination:  # the role sees to all members from one of them
+                    yield Flow(source.name, "root", destination.name, port, f"members of {name}, set up")
             for service in catalog.services.values():
                 if name in service.stores:
                     for source, destination in _pairs(site.of_group(service.group), members):
