@@ -12,9 +12,14 @@ from lucid.dev.processes import Processes
 from lucid.kit import redis
 from lucid.kit.app import Handlers, build
 from lucid.kit.health import CHECKS
-from lucid.kit.redis import REDIS, RedisError
+from lucid.kit.redis import REDIS, RedisError, RedisSettings
 from lucid.kit.settings import SettingsError
 from tests.kit import parrot
+
+
+def plain(url: str) -> RedisSettings:
+    """Settings of a service on one machine: no certificate is looked at, no password needed."""
+    return RedisSettings(redis_url=url, tls_directory="/nonexistent", state_directory="/nonexistent")
 
 
 async def test_redis_that_goes_away_degrades_the_service_at_once(
@@ -22,7 +27,9 @@ async def test_redis_that_goes_away_degrades_the_service_at_once(
 ) -> None:
     port = servers.free_port()
     server = servers.start_redis(processes, tmp_path / "data", tmp_path / "log", port)
-    app = build(parrot.SERVICE, Handlers(), resources=[redis.context(servers.redis_url(port))])
+    app = build(
+        parrot.SERVICE, Handlers(), resources=[redis.context(parrot.SERVICE, plain(servers.redis_url(port)))]
+    )
     runner = web.AppRunner(app)
     await runner.setup()
     try:
@@ -50,4 +57,4 @@ def measured(name: str, **labels: str) -> float:
 
 def test_an_address_that_is_missing_names_the_setting() -> None:
     with pytest.raises(SettingsError, match=r"REDIS_URL: is missing \(Redis, for example redis://"):
-        redis.context("")
+        redis.context(parrot.SERVICE, plain(""))

@@ -1,4 +1,4 @@
-"""What the module lucid_replica_set may change is decided without a server; a set in use is never put at risk."""
+"""What the module lucid_replica_set may change: a set in use is never put at risk."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from plugins.modules.lucid_replica_set import Refused, find_set, next_config, us
 MEMBERS = ["a:1", "b:1", "c:1"]
 NEW: dict[str, Any] = {"isreplicaset": True}
 SUFFIX = "OU=services,O=Lucid"
+ROLES = [{"db": "lucid", "role": "readWrite"}]
 
 
 def held(*hosts: str, name: str = "lucid") -> dict[str, Any]:
@@ -57,10 +58,8 @@ class TestFindingTheSet:
 
 class TestConfiguration:
     def test_that_is_as_wanted_is_left_alone(self) -> None:
-        assert (
-            next_config(config(*MEMBERS, electionTimeoutMillis=2), MEMBERS, {"electionTimeoutMillis": 2})
-            is None
-        )
+        settings = {"electionTimeoutMillis": 2}
+        assert next_config(config(*MEMBERS, **settings), MEMBERS, settings) is None
 
     def test_members_join_one_at_a_time_under_numbers_never_used(self) -> None:
         first = next_config(config("b:1"), MEMBERS, {})
@@ -80,19 +79,17 @@ class TestConfiguration:
 
 
 class TestUsers:
-    ROLES = [{"db": "lucid", "role": "readWrite"}]
-
     def test_as_wanted_need_nothing_whatever_the_order_of_their_roles(self) -> None:
         two = [{"db": "b", "role": "read"}, {"db": "a", "role": "read"}]
         assert user_changes({"CN=x," + SUFFIX: two}, {"CN=x," + SUFFIX: two[::-1]}, SUFFIX) == []
 
     def test_missing_ones_are_made_and_others_get_the_roles_they_should_have(self) -> None:
         present = {"CN=b," + SUFFIX: [{"db": "admin", "role": "root"}]}
-        wanted = {"CN=a," + SUFFIX: self.ROLES, "CN=b," + SUFFIX: self.ROLES}
+        wanted = {"CN=a," + SUFFIX: ROLES, "CN=b," + SUFFIX: ROLES}
         made, changed = user_changes(present, wanted, SUFFIX)
-        assert (made["createUser"], made["roles"]) == ("CN=a," + SUFFIX, self.ROLES)
-        assert (changed["updateUser"], changed["roles"]) == ("CN=b," + SUFFIX, self.ROLES)
+        assert (made["createUser"], made["roles"]) == ("CN=a," + SUFFIX, ROLES)
+        assert (changed["updateUser"], changed["roles"]) == ("CN=b," + SUFFIX, ROLES)
 
     def test_services_that_are_gone_lose_access_and_people_keep_theirs(self) -> None:
-        present = {"CN=gone," + SUFFIX: self.ROLES, "CN=person,OU=people,O=Lucid": self.ROLES}
+        present = {"CN=gone," + SUFFIX: ROLES, "CN=person,OU=people,O=Lucid": ROLES}
         assert [command["dropUser"] for command in user_changes(present, {}, SUFFIX)] == ["CN=gone," + SUFFIX]
