@@ -23,6 +23,7 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Memory = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]*[MG]$")]
 Database = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{1,40}$")]
 Credential = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{1,40}$")]
+UnitName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z-]{1,40}\.service$")]
 Program = Annotated[str, msgspec.Meta(pattern=r"^/usr/bin/[a-z0-9.-]+$")]
 Dotted = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+$")]
 Factory = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+:[a-z_]+$")]
@@ -80,6 +81,8 @@ class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group: Group
     user: Name
     """The unix user that it runs as."""
+    unit: UnitName
+    """Its systemd unit, which reads a renewed certificate on reload."""
     ports: Annotated[tuple[Port, ...], msgspec.Meta(min_length=1)]
     local_port: Port
     """What the first port is on the single machine."""

@@ -12,8 +12,8 @@ from lucid.kit import openapi
 OBSERVERS = "observers: {prometheus: {group: support, user: prometheus, ports: [9090]}}\n"
 GOOD = """\
 stores:
-  mongodb: {group: data, user: mongodb, ports: [27017], local_port: 27117}
-  redis: {group: data, user: redis, ports: [6379, 26379], local_port: 16379}
+  mongodb: {group: data, user: mongodb, unit: mongod.service, ports: [27017], local_port: 27117}
+  redis: {group: data, user: redis, unit: redis-server.service, ports: [6379, 26379], local_port: 16379}
 observers: {prometheus: {group: support, user: prometheus, ports: [9090]}}
 services:
   front:

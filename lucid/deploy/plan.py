@@ -169,7 +169,7 @@ def certificates(catalog: Catalog, host: Host) -> tuple[Certificate, ...]:
             )
             for service in services
         ),
-        *(made(name, store.user, unit=name) for name, store in stores),
+        *(made(name, store.user, store.unit, unit=name) for name, store in stores),
         *(made(name, exporter.user) for name, exporter in catalog.exporters.items()),
         *(
             made(name, observer.user)
