@@ -101,7 +101,10 @@ def _must_renew(root, wanted, ca, days):
     try:
         cert = x509.load_pem_x509_certificate((place / f"{wanted['name']}.crt").read_bytes())
         key = serialization.load_pem_private_key((place / f"{wanted['name']}.key").read_bytes(), None)
-        cert.verify_directly_issued_by(ca)
+        # verify_directly_issued_by is newer than Debian 12's cryptography.
+        ca.public_key().verify(
+            cert.signature, cert.tbs_certificate_bytes, ec.ECDSA(cert.signature_hash_algorithm)
+        )
         names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
         return True
@@ -109,7 +112,8 @@ def _must_renew(root, wanted, ca, days):
     called += [x509.IPAddress(ipaddress.ip_address(address)) for address in wanted["addresses"]]
     left = cert.not_valid_after - datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
     return (
-        key.public_key() != cert.public_key()
+        cert.issuer != ca.subject
+        or key.public_key().public_numbers() != cert.public_key().public_numbers()
         or names != x509.SubjectAlternativeName(called)
         or left < datetime.timedelta(days=days)
     )
