@@ -36,7 +36,7 @@ lint: setup ## formatting, linters, types, layers
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports --no-cache >/tmp/lucid-layers.$$$$ || { cat /tmp/lucid-layers.$$$$; exit 1; }
 	@$(BIN)/mypy
-	@if [ -x $(BIN)/ansible-lint ]; then $(BIN)/yamllint --strict . && $(BIN)/ansible-lint --offline --quiet; fi
+	@if [ -x $(BIN)/ansible-lint ]; then $(BIN)/yamllint --strict . && $(BIN)/ansible-lint --offline -q; fi
 
 .PHONY: lab
 lab: setup-lab ## nine virtual hosts on this machine, Lucid put onto them by site.yml, a recording proved
