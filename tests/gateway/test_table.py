@@ -28,7 +28,9 @@ def small_catalog(**contracts: tuple[str, bool]) -> catalog.Catalog:
         SERVICE.format(name=name, contract=contract, expose=str(expose).lower(), port=8000 + i)
         for i, (name, (contract, expose)) in enumerate(contracts.items())
     ]
-    return catalog.parse("stores: {}\nobservers: []\nservices:" + "".join(services), "small.yml")
+    return catalog.parse(
+        "stores: {}\nobservers: {}\nexporters: {}\nservices:" + "".join(services), "small.yml"
+    )
 
 
 def test_holds_every_route_with_an_outside_audience_of_every_exposed_service() -> None:
