@@ -116,7 +116,7 @@ PEERS = (
 def measure(peer: Peer, source: Path, scratch: Path) -> tuple[float, float, int]:
     """Wall seconds, processor seconds and bytes written of one run into an empty place."""
     out = scratch / "out"
-    shutil.rmtree(out, ignore_errors=True)
+    shutil.rmtree(out, ignore_errors=True)  # of the run before, if there was one
     out.mkdir()
     peer.prepare(out)
     before = _size(out)

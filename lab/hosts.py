@@ -28,7 +28,7 @@ def furnish(lab: Lab, host: Host) -> None:
     """Makes the disk of a new host: an empty layer over the base image, with its name and its keys."""
     disk = lab.disk(host)
     if not (disk / "ports").exists():
-        shutil.rmtree(disk, ignore_errors=True)
+        shutil.rmtree(disk, ignore_errors=True)  # a half-made disk, or none: what stays makes mkdir fail
         for part in ("upper/etc", "work", "root"):
             (disk / part).mkdir(parents=True)
         (disk / "upper/etc/hostname").write_text(f"{host.name}\n")

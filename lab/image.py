@@ -40,7 +40,7 @@ def ready(user: str, proxy: str) -> Path:
     with locked(place.CACHE / "base.lock"):
         if not root.is_dir():
             scratch = root.with_suffix(".new")
-            shutil.rmtree(scratch, ignore_errors=True)
+            shutil.rmtree(scratch, ignore_errors=True)  # a build that was broken off, or none
             listed = "".join(source.lines() for source in mirrors)
             run(*commands, str(scratch), "-", given=listed, seconds=900)
             _furnish(scratch, user, proxy, mirrors, options)
