@@ -1,0 +1,113 @@
+"""What playbooks ask of the catalogue: each function is the filter `lucid_` and its name.
+
+Values come as Ansible has them, lazy and tagged, and go back as plain lists and mappings.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from lucid import catalog
+from lucid.deploy import checks, flows, plan, rules, secrets, signing, site
+from lucid.deploy.errors import SiteError
+
+Groups = Mapping[str, Any]
+Hostvars = Mapping[str, Mapping[str, Any]]
+
+
+def _site(groups: Groups, hostvars: Hostvars) -> site.Site:
+    wanted = (
+        "lucid_address",
+        "lucid_address6",
+        "lucid_public_names",
+        "firewall_outbound",
+        "firewall_control",
+    )
+    groups = _resolved(groups)
+    hosts = {name for members in groups.values() for name in members}
+    return site.parse(
+        groups,
+        {
+            name: {key: _resolved(hostvars[name][key]) for key in wanted if key in hostvars[name]}
+            for name in hosts
+        },
+    )
+
+
+def firewall(host: str, groups: Groups, hostvars: Hostvars, version: int) -> str:
+    """`inventory_hostname | lucid_firewall(groups, hostvars, 4)`: rules for iptables-restore."""
+    found = _site(groups, hostvars)
+    return rules.render(found.named(host), found, flows.flows(catalog.load(), found), version)
+
+
+def units(host: str, groups: Groups, hostvars: Hostvars) -> Any:
+    """`inventory_hostname | lucid_units(groups, hostvars)`: the host's services."""
+    found = _site(groups, hostvars)
+    return _plain(plan.units(catalog.load(), found, found.named(host)))
+
+
+def users(host: str, groups: Groups, hostvars: Hostvars) -> Any:
+    """`inventory_hostname | lucid_users(groups, hostvars)`: unix users that must exist."""
+    return list(plan.users(catalog.load(), _site(groups, hostvars).named(host)))
+
+
+def certificates(host: str, groups: Groups, hostvars: Hostvars) -> Any:
+    """`inventory_hostname | lucid_certificates(groups, hostvars)`: what the pki role is to see to."""
+    return _plain(plan.certificates(catalog.load(), _site(groups, hostvars).named(host)))
+
+
+def problems(groups: Groups, hostvars: Hostvars) -> list[str]:
+    """`groups | lucid_problems(hostvars)`: why the inventory cannot be deployed."""
+    try:
+        return list(checks.problems(catalog.load(), _site(groups, hostvars)))
+    except SiteError as error:
+        return [str(error)]
+
+
+def database_users(_: object) -> Any:
+    """`'' | lucid_database_users`: users of MongoDB and their collections."""
+    return _plain(plan.database_users(catalog.load()))
+
+
+def store_users(store: str) -> list[str]:
+    """`'redis' | lucid_store_users`: services that use a store."""
+    return list(plan.store_users(catalog.load(), store))
+
+
+def new_secrets(kept: Mapping[str, Any]) -> Any:
+    """`{} | lucid_new_secrets`: all secrets of a site; given ones are kept, an operator's own too."""
+    known: dict[str, Any] = _resolved(kept)
+    return known | _plain(secrets.complete(catalog.load(), known))
+
+
+def credentials(own: Mapping[str, Mapping[str, str]], redis: Mapping[str, str]) -> Any:
+    """`vault_credentials | lucid_credentials(vault_redis_passwords)`: by service, by name."""
+    found = {service: dict(secret) for service, secret in own.items()}
+    for service in plan.store_users(catalog.load(), plan.REDIS):
+        found.setdefault(service, {})["redis_password"] = redis[service]
+    return found
+
+
+def sign(requests: Any, ca_certificate: str, ca_key: str, days: int) -> Any:
+    """`requests | lucid_sign(ca_certificate, ca_key, 90)`: a PEM certificate for each name and public key."""
+    try:
+        return signing.sign(_resolved(requests), ca_certificate, ca_key, days)
+    except ValueError as error:
+        raise SiteError(f"certificates cannot be signed: {error}") from None
+
+
+def _resolved(value: Any) -> Any:
+    """Ansible's lazy containers and tagged strings as ordinary ones."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Mapping):
+        return {str(key): _resolved(value[key]) for key in value}
+    if isinstance(value, Sequence):
+        return [_resolved(item) for item in value]
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it: Ansible wants lists where Lucid has tuples."""
+    return msgspec.json.decode(msgspec.json.encode(value))
