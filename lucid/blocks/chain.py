@@ -54,20 +54,35 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def steady_ms() -> int:
+    """Milliseconds by a clock that nobody sets: good for durations only."""
+    return time.monotonic_ns() // 1_000_000
+
+
 class Chain:
-    """One engine's view of the chain. Make it with `open_chain`."""
+    """One engine's view of the chain. Make it with `open_chain`.
+
+    Blocks come in time whatever befalls the wall clock: waiting goes by the steady one. While the wall clock
+    is behind the newest block's time, each block is one millisecond later than the one before.
+    """
 
     def __init__(
-        self, store: Store, validator: Validator, plan: Plan, genesis: Header, clock: Callable[[], int]
+        self,
+        store: Store,
+        validator: Validator,
+        plan: Plan,
+        genesis: Header,
+        clock: Callable[[], int],
+        steady: Callable[[], int],
     ) -> None:
         self._store = store
         self._validator = validator
         self._clock = clock
+        self._steady = steady
         self._frontier = Frontier()
         self.plan = plan
         self.genesis = genesis
-        self.tip = genesis
-        """Header of the newest block that is settled: final or void."""
+        self._take_tip(genesis)
         self.final = genesis
         """Header of the newest final block."""
         self.log = merkle.Tree()
@@ -77,7 +92,16 @@ class Chain:
     @property
     def seconds_to_next_block(self) -> float:
         """How long until the next block may be proposed; 0 when it may be now."""
-        return max(0, self.tip.time_ms + self.plan.block_time_ms - self._clock()) / 1000
+        return max(0, self.plan.block_time_ms - self._tip_age_ms) / 1000
+
+    @property
+    def clock_behind_seconds(self) -> float:
+        """How far this host's clock is behind the newest block's time: it, or a proposer's, was set."""
+        return max(0, self.tip.time_ms - self._clock()) / 1000
+
+    @property
+    def _tip_age_ms(self) -> int:
+        return self._steady() - self._tip_since
 
     async def advance(self) -> bool:
         """Take the next block as far as it will go: proposed, voted on, settled, published.
@@ -111,7 +135,8 @@ class Chain:
                 "were altered or lost; restore lucid_blocks from a backup"
             )
         self._validator.require_extension(self.plan.origin, self.log, len(self.log))
-        self.tip, self.final = tip.header, final.header
+        self.final = final.header
+        self._take_tip(tip.header)
         published = await self._store.newest_published()
         if published and published.checkpoint and published.header.log_size <= len(self.log):
             self.published = Published(published.header, published.checkpoint)
@@ -120,7 +145,7 @@ class Chain:
         """Make a block if it is due and there is a reason; return what MongoDB took for the height."""
         if self.seconds_to_next_block > 0:
             return None
-        now = self._clock()
+        now = max(self._clock(), self.tip.time_ms + 1)
         pending = await self._store.entries.pending(MAX_BLOCK_BYTES)
         waiting, refused = await asyncio.to_thread(_read_waiting, pending)
         # Read after the entries: whatever became final in between is in the state, never in neither.
@@ -132,8 +157,10 @@ class Chain:
         for name, reason in refused.items():
             log.warning("entry refused", entry=name, reason=reason)
         await self._store.entries.refuse(refused)
-        if not proposal.transactions and now < self.tip.time_ms + self.plan.heartbeat_ms:
+        if not proposal.transactions and self._tip_age_ms < self.plan.heartbeat_ms:
             return None
+        if behind := self.clock_behind_seconds:
+            log.warning("the clock is behind the newest block, whose time goes on from there", seconds=behind)
         transactions = tuple(tuple(entry.hash for entry in group) for group in proposal.transactions)
         return await self._store.propose(BlockRecord(proposal.header, transactions))
 
@@ -201,9 +228,17 @@ class Chain:
             for leaf in leaves:
                 self.log.append(leaf)
             self._frontier, self.final = frontier, record.header
-        self.tip = record.header
+        self._take_tip(record.header)
         blocks_total.labels(record.state).inc()
         log.info("block settled", height=self.tip.height, state=record.state, entries=len(record.entries))
+
+    def _take_tip(self, header: Header) -> None:
+        """Take the header of the newest block that is settled: final or void.
+
+        The wall clock says only now how old it is; if that was set back, it is as good as new.
+        """
+        self.tip = header
+        self._tip_since = self._steady() - max(0, self._clock() - header.time_ms)
 
     async def _publish(self) -> None:
         """Cosign the newest final block's checkpoint, and publish it once a quorum has.
@@ -223,7 +258,11 @@ class Chain:
 
 
 async def open_chain(
-    store: Store, validator: Validator, plan: Plan, clock: Callable[[], int] = now_ms
+    store: Store,
+    validator: Validator,
+    plan: Plan,
+    clock: Callable[[], int] = now_ms,
+    steady: Callable[[], int] = steady_ms,
 ) -> Chain:
     """Return the chain in `store`, begun if there is none yet.
 
@@ -244,7 +283,7 @@ async def open_chain(
     if entry_record is None or block.genesis_header(entry_record.data) != first.header:
         raise ChainError("block 0 does not fit log entry 0 in MongoDB; restore lucid_blocks from a backup")
     _require_same(plan, registration.verify_genesis(parse_entry(entry_record.data)))
-    chain = Chain(store, validator, plan, first.header, clock)
+    chain = Chain(store, validator, plan, first.header, clock, steady)
     await chain.load()
     return chain
 

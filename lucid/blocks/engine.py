@@ -197,6 +197,7 @@ async def _runner_context(app: web.Application) -> AsyncIterator[None]:
     runner = ChainRunner(Store(app[DATABASE_KEY]), validator, engine_settings.plan(found, validator))
     app[RUNNER] = runner
     app[CHECKS].add("chain", runner.check)
+    app[CHECKS].add("clock", runner.check_clock, needed=False)
     app[TASKS].start("chain", runner.run)
     yield
 

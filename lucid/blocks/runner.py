@@ -8,7 +8,7 @@ from pymongo.errors import PyMongoError
 from lucid.blocks import measures
 from lucid.blocks.chain import Chain, Plan, now_ms, open_chain
 from lucid.blocks.store import Store
-from lucid.blocks.validator import Validator
+from lucid.blocks.validator import MAX_AHEAD_MS, Validator
 from lucid.kit import metrics
 from lucid.kit.errors import Code, Unavailable
 from lucid.kit.logs import log
@@ -37,6 +37,15 @@ class ChainRunner:
         """Health check: raises while there is no chain to ask."""
         _ = self.chain
 
+    async def check_clock(self) -> None:
+        """Health check: raises while this host's clock and the chain's times contradict each other."""
+        behind = self.chain.clock_behind_seconds
+        if behind > MAX_AHEAD_MS / 1000:
+            raise LookupError(
+                f"the newest block is {behind:.0f} s ahead of this host's clock: set it right; until it has"
+                " caught up, each block is dated one millisecond after the one before"
+            )
+
     def wake(self) -> None:
         """Tell that an entry has come."""
         self._work.set()
@@ -62,6 +71,7 @@ class ChainRunner:
         self._work.clear()
         settled = await chain.advance()
         measures.height.set(chain.final.height)
+        measures.clock_behind_seconds.set(chain.clock_behind_seconds)
         metrics.unanchored_seconds.set(await self.unanchored_seconds())
         if (pause := chain.seconds_to_next_block) > 0:
             await asyncio.sleep(pause)

@@ -89,11 +89,12 @@ def judge(
 ) -> ChainState:
     """Return the state after a proposed block; raise InvalidBlock if it deserves a reject.
 
-    Beyond what holds for ever (`apply_block`), the proposer must be admitted and its clock not ahead.
+    Beyond what holds for ever (`apply_block`), the proposer must be admitted and its clock not ahead. The
+    earliest time that the block before allows is never ahead: where clocks were set back, the chain goes on.
     """
     if header.proposer not in {dsse.key_id(validator.public_key) for validator in validators}:
         raise InvalidBlock(f"its proposer, key {header.proposer}, is no admitted validator")
-    if header.time_ms > now_ms + MAX_AHEAD_MS:
+    if header.time_ms > max(now_ms + MAX_AHEAD_MS, parent.time_ms + 1):
         raise InvalidBlock(f"time_ms is {header.time_ms - now_ms} ms ahead of this validator's clock")
     return apply_block(parent, state, header, transactions)
 

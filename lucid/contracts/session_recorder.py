@@ -77,4 +77,10 @@ STOP = Route(
     "End the recording; what is spooled is still sent and anchored", errors=(Code.NOT_FOUND,),
 )  # fmt: skip
 
-ROUTES = (START, GET, PAUSE, RESUME, STOP)
+ERASE = Route(
+    SERVICE, "DELETE", "/recordings/{session}", SessionPath, Nothing, Nothing,
+    "Remove what a recording that failed has left in the spool; nothing of it there is no error", status=204,
+    errors=(Code.SESSION_STATE,), callers=("session-api",),
+)  # fmt: skip
+
+ROUTES = (START, GET, PAUSE, RESUME, STOP, ERASE)

@@ -68,8 +68,8 @@ handlers = Handlers(api_views.handlers, api_access.handlers, api_life.handlers)
 
 @handlers.on(contract.CREATE)
 async def create_session(call: Call, _: Nothing, body: contract.CreateSession) -> contract.Session:
-    """Writes the session down. What it may and must record is fixed here, by hash."""
-    policy = {"frame_rate": body.frame_rate, "quality": body.quality, "max_bytes": body.max_bytes}
+    """Writes the session down. What it may and must record, and for how long, is fixed here, by hash."""
+    policy = {name: getattr(body, name) for name in api_views.POLICY}
     record: Document = {
         "_id": str(uuid.uuid4()),
         "name": body.name,
@@ -84,7 +84,6 @@ async def create_session(call: Call, _: Nothing, body: contract.CreateSession) -
         "raw_bytes": 0,
         "end_reason": None,
         "error": None,
-        "retention_days": body.retention_days,
         "held": False,
         "erasing_ms": None,
         "erased_ms": None,

@@ -24,7 +24,9 @@ from lucid.sessions.api_store import view
 from lucid.sessions.closing import session_leaves
 
 RECORDING = ("frame_rate", "quality", "max_bytes")
-"""What decides how a session is recorded; the manifest names the hash of these."""
+"""What decides how a session is recorded."""
+POLICY = (*RECORDING, "retention_days")
+"""What was agreed on before the first frame; the manifest names the hash of these."""
 
 handlers = Handlers()
 
@@ -131,8 +133,8 @@ async def manifest_entry(call: Call, params: contract.ManifestPath, _: Nothing) 
 
 
 def policy_sha256(session: dict[str, Any]) -> str:
-    """SHA-256 (hex) of what may and must be recorded, as canonical JSON (RFC 8785)."""
-    return hashlib.sha256(rfc8785.dumps({name: session[name] for name in RECORDING})).hexdigest()
+    """SHA-256 (hex) of what is recorded and how long it is kept, as canonical JSON (RFC 8785)."""
+    return hashlib.sha256(rfc8785.dumps({name: session[name] for name in POLICY})).hexdigest()
 
 
 def _manifest(anchor: anchoring.Anchor) -> Manifest:

@@ -232,7 +232,7 @@ class Delivery:
         await self._peers.client.call(pipeline.REPORT, SessionPath(self._recording.session), report)
 
     async def _fail(self, why: str) -> None:
-        """Ends a recording that cannot be finished. Its chunks stay in the spool for a person to see."""
+        """Ends a recording that cannot be finished. Its chunks stay spooled until the session is erased."""
         log.error("delivery failed", session_id=self._recording.session, error=why)
         await self._recording.stop()
         await self._recording.change(lambda state: msgspec.structs.replace(state, phase="failed", error=why))

@@ -1,7 +1,8 @@
 """Erases recordings whose time is over or that somebody asked to erase.
 
-Decided → key destroyed → files removed → tombstone in the log → deleted. What is done is on record before the
-next step begins, and each step may be done again: after a crash anywhere, in any service, it goes on.
+Decided → key destroyed → files and a failed recorder's spool removed → tombstone in the log → deleted. What
+is done is on record before the next step begins, and each step may be done again: after a crash anywhere, in
+any service, it goes on.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 
 from lucid.contracts import chunk_processor as processor
 from lucid.contracts import session_anchoring as anchoring
+from lucid.contracts import session_recorder as recorder
 from lucid.contracts import session_storage as storage
 from lucid.contracts.types import SessionPath
 from lucid.evidence.life import Erasure
@@ -18,7 +20,7 @@ from lucid.kit.client import ServiceClient
 from lucid.kit.errors import Conflict, LucidError
 from lucid.kit.logs import log
 from lucid.kit.mongo import Document
-from lucid.sessions import metrics
+from lucid.sessions import metrics, retention
 from lucid.sessions.closing import Closer
 from lucid.sessions.life_store import LifeStore
 from lucid.sessions.retention import DAY_MS
@@ -91,6 +93,8 @@ class Eraser:
         if erased_ms is None:
             erased_ms = (await self.client.call(processor.ERASE_KEY, identity)).erased_ms
             await self.client.call(storage.ERASE, identity, seconds=STEP_SECONDS)
+            if retention.may_be_spooled(session):
+                await self.client.call(recorder.ERASE, identity, seconds=STEP_SECONDS)
             await self.store.set_destroyed(name, erased_ms)
         if await self._buried(session, erased_ms):
             await self.store.finish_erasure(name, erased_ms)

@@ -5,7 +5,7 @@ The truth about the end of a session is its manifest in a final block, not the r
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lucid.contracts import session_anchoring as anchoring
 from lucid.contracts import session_pipeline as pipeline
@@ -26,17 +26,24 @@ POLL_SECONDS = 1.0
 
 @dataclass
 class Follower:
-    """`lost_seconds`: how long a recorder may be out of reach before its session is closed without it."""
+    """`lost_seconds`: how long a recorder may be out of reach before its session is closed without it.
+
+    Counted by the clock that nobody sets, and anew after a restart: in doubt the recorder gets longer.
+    """
 
     store: SessionStore
     client: ServiceClient
     closer: Closer
     lost_seconds: float
+    _missing: dict[str, float] = field(default_factory=dict, init=False)
+    """By session, since when its recorder is out of reach."""
 
     async def run(self) -> None:
         """Follows all active sessions, for ever."""
         while True:
             sessions = await self.store.active()
+            for ended in self._missing.keys() - {session["_id"] for session in sessions}:
+                del self._missing[ended]
             for state in ("recording", "paused"):
                 count = sum(session["state"] == state for session in sessions)
                 metrics.sessions_active.labels(state).set(count)
@@ -55,9 +62,8 @@ class Follower:
             recording = await self.client.call(recorder.GET, identity, seconds=3.0)
         except (NotFound, Unavailable) as error:
             return await self._without_recorder(session, error)
-        await self.store.update(
-            session["_id"], chunks=recording.chunks, raw_bytes=recording.raw_bytes, missing_since=None
-        )
+        self._missing.pop(session["_id"], None)
+        await self.store.update(session["_id"], chunks=recording.chunks, raw_bytes=recording.raw_bytes)
         state = session["state"]
         if recording.state == "failed":
             await self._stop_pipeline(session, "error")
@@ -108,12 +114,8 @@ class Follower:
         """The recorder is out of reach, or does not know the session: wait, then close without it."""
         if await self._complete(session):
             return
-        now = time.time()
-        since = session.get("missing_since")
-        if since is None:
-            await self.store.update(session["_id"], missing_since=now)
-            return
-        if now - since < self.lost_seconds:
+        now = time.monotonic()
+        if now - self._missing.setdefault(session["_id"], now) < self.lost_seconds:
             return
         log.warning("recorder lost", session_id=session["_id"], error=error.message)
         if session["state"] == "starting":

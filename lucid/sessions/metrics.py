@@ -9,6 +9,11 @@ sessions_active = Gauge(
 recordings_held = Gauge(
     "lucid_recordings_held", "Recordings that are not yet all anchored.", multiprocess_mode="livemax"
 )
+recordings_failed = Gauge(
+    "lucid_recordings_failed",
+    "Recordings that failed and whose chunks are in the spool until their sessions are erased.",
+    multiprocess_mode="livemax",
+)
 session_seconds = Histogram(
     "lucid_session_duration_seconds",
     "Length of ended recordings, seconds.",

@@ -22,7 +22,7 @@ from lucid.kit.errors import Code, Conflict, Invalid, NotFound, StorageFull
 from lucid.kit.health import CHECKS
 from lucid.kit.launch import service_client
 from lucid.kit.logs import log
-from lucid.kit.routes import Nothing
+from lucid.kit.routes import NOTHING, Nothing
 from lucid.kit.tasks import TASKS, Tasks
 from lucid.sessions import metrics
 from lucid.sessions.delivery import Delivery, Peers
@@ -127,6 +127,23 @@ class Recorder:
         delivery = self._recordings[session][1]
         return view(recording, stored=delivery.stored if delivery else 0)
 
+    async def erase(self, session: str) -> None:
+        """Removes what a recording that failed has left behind. Raises Conflict 4007 while it is under way.
+
+        What has come to its end leaves no chunks behind; of an unknown one there may be remains all the same,
+        which could not be opened.
+        """
+        recording = self._recordings[session][0] if session in self._recordings else None
+        if recording is None:
+            if session in await asyncio.to_thread(self._spool.sessions):
+                await asyncio.to_thread(self._spool.discard, session)
+        elif recording.state.phase == "failed":
+            for work in ("capture", "delivery"):
+                await self._tasks.ended(f"{work}:{session}")
+            await self._discard(recording.spool)
+        elif recording.state.phase != "finished":
+            raise _wrong_phase(recording)
+
     async def resume(self, recording: Recording) -> None:
         """Captures again after a pause."""
         await self._tasks.ended(f"capture:{recording.session}")
@@ -138,7 +155,7 @@ class Recorder:
         workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
         recording = Recording(state, spool, workdir)
         self._recordings[spool.session] = (recording, None)
-        metrics.recordings_held.set(len(self._recordings))
+        self._count()
         return recording
 
     def _start_capture(self, recording: Recording) -> None:
@@ -150,6 +167,7 @@ class Recorder:
 
         async def deliver() -> None:
             await delivery.run()
+            self._count()
             if recording.state.phase == "finished":
                 await asyncio.sleep(KEPT_SECONDS)
                 await self._discard(recording.spool)
@@ -176,9 +194,14 @@ class Recorder:
     async def _discard(self, spool: SessionSpool) -> None:
         spool.close()
         self._recordings.pop(spool.session, None)
-        metrics.recordings_held.set(len(self._recordings))
+        self._count()
         await asyncio.to_thread(self._spool.discard, spool.session)
         await asyncio.to_thread(shutil.rmtree, self._workdir / spool.session, ignore_errors=True)
+
+    def _count(self) -> None:
+        failed = sum(recording.state.phase == "failed" for recording, _ in self._recordings.values())
+        metrics.recordings_held.set(len(self._recordings))
+        metrics.recordings_failed.set(failed)
 
 
 RECORDER = web.AppKey("recorder", Recorder)
@@ -225,6 +248,13 @@ async def stop(call: Call, params: SessionPath, _: Nothing) -> contract.Recordin
     return call.app[RECORDER].view(params.session)
 
 
+@handlers.on(contract.ERASE)
+async def erase(call: Call, params: SessionPath, _: Nothing) -> Nothing:
+    """Removes what a failed recording has left."""
+    await call.app[RECORDER].erase(params.session)
+    return NOTHING
+
+
 async def create() -> web.Application:
     """The application of session-recorder."""
     found = settings.load(RecorderSettings)
@@ -256,7 +286,10 @@ async def create() -> web.Application:
 def _in_phase(call: Call, session: str, *phases: str) -> Recording:
     recording = call.app[RECORDER].find(session)
     if recording.state.phase not in phases:
-        raise Conflict(
-            f"the recording is {recording.state.phase}", code=Code.SESSION_STATE, state=recording.state.phase
-        )
+        raise _wrong_phase(recording)
     return recording
+
+
+def _wrong_phase(recording: Recording) -> Conflict:
+    phase = recording.state.phase
+    return Conflict(f"the recording is {phase}", code=Code.SESSION_STATE, state=phase)

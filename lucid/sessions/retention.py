@@ -48,6 +48,11 @@ def require_erasable(session: Document) -> None:
         )
 
 
+def may_be_spooled(session: Document) -> bool:
+    """Whether the recorder may have kept chunks: it forgets them once its own manifest is in the log."""
+    return bool(session["state"] == "failed" or session["end_reason"] == "recorder_lost")
+
+
 def require_kept(session: Document) -> None:
     """Raises NotFound once the recording is erased, or is about to be: it is not handed out any more."""
     if session.get("erasing_ms") is not None:

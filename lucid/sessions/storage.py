@@ -89,15 +89,23 @@ async def store(call: Call, params: contract.StoreChunk, body: Stream) -> contra
 
 @handlers.on(contract.CHUNK)
 async def read(call: Call, params: ChunkPath, _: Nothing) -> Stream:
-    """A sealed chunk, straight from its file."""
+    """A sealed chunk, straight from its file; an erasure does not break off what has begun."""
+    records, files = call.app[RECORDS], call.app[FILES]
     record = await _record(call, params)
     if "erased_ms" in record:
         raise _erased(params.session)
     leaf = _decode(record)
     metrics.storage_operations_total.labels("read", "ok").inc()
 
-    def part(first: int, stop: int) -> AsyncIterator[bytes]:
-        return _in_thread(call.app[FILES].read(leaf.chunk, leaf.sealed_sha256, first, stop))
+    async def part(first: int, stop: int) -> AsyncIterator[bytes]:
+        try:
+            async for piece in _in_thread(files.read(leaf.chunk, leaf.sealed_sha256, first, stop)):
+                yield piece
+        except FileNotFoundError:
+            # The file is opened before anything is sent, and stays open: only then can it be gone already.
+            if await records.erased_ms(params.session):
+                raise _erased(params.session) from None
+            raise
 
     return Content(part, length=leaf.sealed_size, etag=leaf.sealed_sha256)
 

@@ -13,6 +13,9 @@ from lucid.evidence.leaf import ChunkId, Leaf
 from lucid.kit.errors import Conflict
 from lucid.kit.mongo import Database, Document
 
+BATCH = 500
+"""Records held at once where all of a session's are read; left to itself, MongoDB sends up to 16 MiB."""
+
 
 class ChunkRecords:
     """First record wins; what it says never changes."""
@@ -55,8 +58,8 @@ class ChunkRecords:
 
     async def leaves(self, session: str) -> AsyncIterator[bytes]:
         """The session's leaves in tree order."""
-        cursor = self._chunks.find({"session": session}, {"leaf": 1}).sort("sequence", ASCENDING)
-        async for record in cursor:
+        cursor = self._chunks.find({"session": session}, {"leaf": 1}, batch_size=BATCH)
+        async for record in cursor.sort("sequence", ASCENDING):
             yield record["leaf"].encode()
 
     async def erase(self, session: str, now_ms: int) -> int:
@@ -80,8 +83,8 @@ class ChunkRecords:
 
     async def arrivals(self, session: str) -> list[int]:
         """When each of the session's chunks was recorded, in tree order."""
-        cursor = self._chunks.find({"session": session}, {"stored_ms": 1}).sort("sequence", ASCENDING)
-        return [record["stored_ms"] async for record in cursor]
+        cursor = self._chunks.find({"session": session}, {"stored_ms": 1}, batch_size=BATCH)
+        return [record["stored_ms"] async for record in cursor.sort("sequence", ASCENDING)]
 
     async def totals(self) -> tuple[int, int]:
         """Number of chunks that have files, and the bytes of these."""

@@ -18,12 +18,16 @@ HEARTBEAT_MS = 60_000
 
 
 class Clock:
-    """Milliseconds since the epoch, as told."""
+    """Milliseconds since the epoch, as told: `now` in truth, and as set wrong by `ahead_ms`."""
 
     def __init__(self) -> None:
         self.now = START_MS
+        self.ahead_ms = 0
 
     def __call__(self) -> int:
+        return self.now + self.ahead_ms
+
+    def steady(self) -> int:
         return self.now
 
     def next_slot(self) -> None:
@@ -59,6 +63,6 @@ def engine(database: Database, clock: Clock, tmp_path: Path) -> OpenChain:
         validators = {each: Validator(each, seed(each), tmp_path / (memory or each)) for each in among}
         known = tuple(validators[each].cosigner for each in among)
         plan = Plan(ORIGIN, BLOCK_MS, known, HEARTBEAT_MS)
-        return await open_chain(Store(database), validators[name], plan, clock)
+        return await open_chain(Store(database), validators[name], plan, clock, clock.steady)
 
     return start

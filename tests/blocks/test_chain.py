@@ -12,11 +12,12 @@ from lucid.blocks.store import BlockRecord, Store
 from lucid.blocks.validator import ForkError
 from lucid.evidence import block, checkpoint, merkle
 from lucid.kit.mongo import Database
-from tests.blocks.conftest import HEARTBEAT_MS, Clock, OpenChain
+from tests.blocks.conftest import BLOCK_MS, HEARTBEAT_MS, Clock, OpenChain
 from tests.blocks.world import START_MS, Signer, recording, session_id
 
 RECORDER = Signer("recorder")
 SESSION = session_id(1)
+HOUR_MS = 3_600_000
 ENTRIES = [RECORDER.registration(), *recording(RECORDER, SESSION)]
 
 
@@ -256,6 +257,61 @@ class TestRestart:
         clock.next_slot()
         assert await chain.advance()
         return chain
+
+
+class TestAClockThatIsSet:
+    async def test_back_by_an_hour_holds_nothing_up_and_times_still_grow(
+        self, engine: OpenChain, store: Store, clock: Clock
+    ) -> None:
+        chain = await engine()
+        clock.next_slot()
+        clock.ahead_ms = -HOUR_MS
+        times = [chain.tip.time_ms]
+        for entry in ENTRIES:
+            await hand_in(store, entry)
+            assert await chain.advance()
+            assert chain.seconds_to_next_block == BLOCK_MS / 1000
+            assert not await chain.advance()
+            clock.next_slot()
+            times.append(chain.tip.time_ms)
+        assert times == [times[0] + number for number in range(len(times))]
+        assert await states(store, *ENTRIES) == ["final"] * len(ENTRIES)
+        assert chain.clock_behind_seconds == pytest.approx(HOUR_MS / 1000, abs=10)
+
+    async def test_back_by_an_hour_before_a_restart_holds_nothing_up_either(
+        self, engine: OpenChain, store: Store, clock: Clock
+    ) -> None:
+        await (await engine()).advance()
+        clock.ahead_ms = -HOUR_MS
+        chain = await engine()
+        await hand_in(store, ENTRIES[0])
+        assert chain.seconds_to_next_block == BLOCK_MS / 1000
+        clock.next_slot()
+        assert await chain.advance()
+        assert await states(store, ENTRIES[0]) == ["final"]
+
+    async def test_on_by_an_hour_and_back_leaves_one_block_in_the_future(
+        self, engine: OpenChain, store: Store, clock: Clock
+    ) -> None:
+        chain = await engine()
+        clock.next_slot()
+        clock.ahead_ms = HOUR_MS
+        await hand_in(store, ENTRIES[0])
+        assert await chain.advance()
+        assert chain.tip.time_ms == START_MS + BLOCK_MS + HOUR_MS
+        clock.ahead_ms = 0
+        clock.next_slot()
+        await hand_in(store, ENTRIES[1])
+        assert await chain.advance()
+        assert chain.tip.time_ms == START_MS + BLOCK_MS + HOUR_MS + 1
+
+    async def test_back_does_not_keep_heartbeats_away(self, engine: OpenChain, clock: Clock) -> None:
+        chain = await engine()
+        clock.ahead_ms = -HOUR_MS
+        clock.now += HEARTBEAT_MS - 1
+        assert not await chain.advance()
+        clock.now += 1
+        assert await chain.advance()
 
 
 class TestTwoEngines:

@@ -55,6 +55,16 @@ class TestJudging:
         with pytest.raises(InvalidBlock, match="ahead of this validator's clock"):
             judge(GENESIS, EMPTY, made.header, (), validators=[validator.cosigner], now_ms=START_MS)
 
+    def test_the_earliest_time_that_the_block_before_allows_is_never_the_future(
+        self, validator: Validator
+    ) -> None:
+        made = propose(GENESIS, EMPTY, [], proposer=validator.key_id, time_ms=START_MS + 1)
+        set_back = START_MS - 3_600_000
+        judge(GENESIS, EMPTY, made.header, (), validators=[validator.cosigner], now_ms=set_back)
+        later = propose(GENESIS, EMPTY, [], proposer=validator.key_id, time_ms=START_MS + 2)
+        with pytest.raises(InvalidBlock, match="ahead of this validator's clock"):
+            judge(GENESIS, EMPTY, later.header, (), validators=[validator.cosigner], now_ms=set_back)
+
 
 class TestSigning:
     def test_a_vote_is_a_verifiable_envelope(self, validator: Validator) -> None:

@@ -193,3 +193,13 @@ class TestARecording:
             return (await late.call(recorder.GET, SessionPath(session))).state == "failed"
 
         await until(given_up)
+        spool = house.directory / "state/session-recorder/spool" / session
+        assert list(spool.glob("*.json"))
+        with alice.speaking() as client:
+            await client.call(contract.ERASE, SessionPath(session))
+
+        async def deleted() -> bool:
+            return (await alice.get(session)).state == "deleted"
+
+        await until(deleted)
+        assert not spool.exists()

@@ -1,6 +1,7 @@
 """session-api's other answers: filters, changes, statistics, manifests, and downloads by parts."""
 
 import asyncio
+import hashlib
 import itertools
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -119,6 +120,12 @@ class TestAChange:
         assert (changed.frame_rate, changed.quality) == (25, "low")
         assert changed.policy_sha256 == (await alice.get(like)).policy_sha256
         assert await alice.get(session) == changed
+
+    async def test_the_policy_s_hash_names_for_how_long_the_recording_is_kept(self, alice: Person) -> None:
+        short, long = [await alice.get(await alice.create(retention_days=days)) for days in (1, 2)]
+        assert short.policy_sha256 != long.policy_sha256
+        policy = b'{"frame_rate":30,"max_bytes":10737418240,"quality":"high","retention_days":1}'
+        assert short.policy_sha256 == hashlib.sha256(policy).hexdigest()
 
     async def test_of_nothing_changes_nothing(self, alice: Person) -> None:
         session = await alice.create(name="as it is")

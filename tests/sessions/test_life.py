@@ -36,8 +36,6 @@ SETTINGS = {
     "RETENTION_INTERVAL_SECONDS": "0.3",
     "KEY_BACKUP_DAYS": "7",
 }
-NEEDED = tuple(name for name in SERVICES if name != "session-recorder")
-
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 for_all = partial(pytest_asyncio.fixture, scope="module", loop_scope="module")
@@ -50,7 +48,7 @@ async def house(
 ) -> AsyncIterator[Deployment]:
     directory = tmp_path_factory.mktemp("house")
     async with deployment(directory, mongodb_url, redis_url, **SETTINGS) as made:
-        await made.start("auth-service", "blockchain-engine", "session-anchoring", *NEEDED)
+        await made.start("auth-service", "blockchain-engine", "session-anchoring", *SERVICES)
         yield made
 
 

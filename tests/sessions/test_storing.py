@@ -4,7 +4,9 @@ import asyncio
 import hashlib
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -191,6 +193,41 @@ async def test_a_disk_that_is_nearly_full_takes_nothing_and_says_507(
     assert not list(kept.root.rglob("*-*"))
     kept.reserve = reserve
     assert not (await send(recorder, ChunkPath(session, 0, 0), b"x", os.urandom(32))).duplicate
+
+
+async def test_an_erasure_does_not_break_off_a_chunk_that_is_being_read(
+    recorder: ServiceClient, api: ServiceClient, session: str
+) -> None:
+    path, raw = ChunkPath(session, 0, 0), os.urandom(12 * 1024 * 1024)
+    receipt = await send(recorder, path, raw, os.urandom(32))
+    pieces = api.stream(storage.CHUNK, path)
+    read = await anext(pieces)
+    await api.call(storage.ERASE, SessionPath(session))
+    read += b"".join([piece async for piece in pieces])
+    assert hashlib.sha256(read).hexdigest() == leaves.decode(receipt.leaf.encode()).sealed_sha256
+    with pytest.raises(NotFound, match="was erased"):
+        await anext(api.stream(storage.CHUNK, path))
+
+
+@pytest.mark.parametrize("part", [None, (10, 20)])
+async def test_a_chunk_that_is_erased_just_before_its_first_byte_is_404(
+    recorder: ServiceClient,
+    api: ServiceClient,
+    session: str,
+    monkeypatch: pytest.MonkeyPatch,
+    part: tuple[int, int] | None,
+) -> None:
+    path, read, loop = ChunkPath(session, 0, 0), chunk_files.ChunkFiles.read, asyncio.get_running_loop()
+    await send(recorder, path, os.urandom(1000), os.urandom(32))
+
+    def read_after_erasure(*arguments: Any) -> Iterator[bytes]:
+        erased = asyncio.run_coroutine_threadsafe(api.call(storage.ERASE, SessionPath(session)), loop)
+        erased.result(timeout=10)
+        yield from read(*arguments)
+
+    monkeypatch.setattr(chunk_files.ChunkFiles, "read", read_after_erasure)
+    with pytest.raises(NotFound, match="was erased"):
+        await anext(api.stream(storage.CHUNK, path, part=part))
 
 
 async def test_storage_being_away_is_503_and_the_chunk_goes_through_when_it_is_back(
