@@ -12,8 +12,8 @@ import msgspec
 from lucid.contracts import session_anchoring as anchoring
 from lucid.contracts import session_pipeline as pipeline
 from lucid.contracts.types import SessionPath
+from lucid.evidence import dsse, merkle
 from lucid.evidence import leaf as leaves
-from lucid.evidence import merkle
 from lucid.evidence.leaf import Leaf
 from lucid.evidence.manifest import InterimAnchor, Manifest, RecordedTrack
 from lucid.kit import metrics as kit_metrics
@@ -47,8 +47,18 @@ class Peers:
     signer: Signer
     anchor_seconds: float
     """Time between interim anchors while the session runs."""
+    previous: Signer | None = None
+    """The key before: a recording that it has opened in the log is signed by it to the end."""
     memory: Budget = field(default_factory=lambda: Budget(UPLOADS_BYTES))
     """Bounds the chunks that are held in memory, all sessions together."""
+
+    def signer_of(self, state: State) -> Signer:
+        """Whose key signs for a recording: the log takes no other than the one that opened it."""
+        if self.previous and state.anchors:
+            opened = dsse.parse(state.anchors[0].envelope.encode()).signer
+            if opened == self.previous.key_id:
+                return self.previous
+        return self.signer
 
 
 class Delivery:
@@ -57,6 +67,7 @@ class Delivery:
     def __init__(self, recording: Recording, peers: Peers) -> None:
         self._recording = recording
         self._peers = peers
+        self._signer = peers.signer_of(recording.state)
         self._tree = merkle.Tree()
         self._leaves: list[Leaf] = []
         self._receipts: dict[int, bytes] = {}
@@ -150,7 +161,7 @@ class Delivery:
             await self._sign_anchor(0)
         elif state.phase == "finishing" and self.stored == spool.next_seq and state.manifest is None:
             await self._sign_manifest()
-        elif state.phase in {"recording", "paused"} and self._anchor_due(state):
+        elif state.phase in rules.UNDER_WAY and self._anchor_due(state):
             await self._sign_anchor(self.stored)
         for signed in self._unread():
             await submit(self._peers.client, signed.envelope.encode())
@@ -163,12 +174,12 @@ class Delivery:
     async def _sign_anchor(self, count: int) -> None:
         anchor = InterimAnchor(
             session=self._recording.session,
-            recorder=self._peers.signer.key_id,
+            recorder=self._signer.key_id,
             count=count,
             root=self._tree.root(count).hex(),
             time_ms=now_ms(),
         )
-        signed = _signed(count, self._peers.signer.sign(anchor))
+        signed = _signed(count, self._signer.sign(anchor))
         await self._recording.change(
             lambda state: msgspec.structs.replace(state, anchors=(*state.anchors, signed))
         )
@@ -181,7 +192,7 @@ class Delivery:
         manifest = Manifest(
             session=request.session,
             owner=request.owner,
-            host=self._peers.signer.host,
+            host=self._signer.host,
             policy_sha256=request.policy_sha256,
             tracks=(RecordedTrack(track=rules.PICTURE, codec=rules.CODEC, count=self.stored),),
             start_ms=self._leaves[0].start_ms,
@@ -191,9 +202,9 @@ class Delivery:
             end_reason=state.end_reason,
             gaps=state.gaps,
             attested_count=self.stored,
-            recorder=self._peers.signer.key_id,
+            recorder=self._signer.key_id,
         )
-        signed = _signed(self.stored, self._peers.signer.sign(manifest))
+        signed = _signed(self.stored, self._signer.sign(manifest))
         await self._recording.change(lambda state: msgspec.structs.replace(state, manifest=signed))
 
     async def _read_back(self) -> None:

@@ -25,6 +25,7 @@ from lucid.kit.logs import log
 from lucid.kit.routes import NOTHING, Nothing
 from lucid.kit.tasks import TASKS, Tasks
 from lucid.sessions import metrics
+from lucid.sessions import recording_state as rules
 from lucid.sessions.delivery import Delivery, Peers
 from lucid.sessions.recorder_session_spool import SessionSpool
 from lucid.sessions.recording import Recording, now_ms, view
@@ -43,6 +44,8 @@ class RecorderSettings(settings.Common, frozen=True, kw_only=True):
     """The recorder's key, its spool and how often it anchors."""
 
     recorder_key: settings.Secret
+    recorder_key_previous: settings.Secret | None = None
+    """The key before, while recordings run that it has opened in the log."""
     host_name: Annotated[str, msgspec.Meta(description="this host's name; empty: ask the system")] = ""
     spool_quota_gb: Annotated[
         float,
@@ -224,7 +227,7 @@ async def get(call: Call, params: SessionPath, _: Nothing) -> contract.Recording
 @handlers.on(contract.PAUSE)
 async def pause(call: Call, params: SessionPath, _: Nothing) -> contract.Recording:
     """Stops capturing for a while. A recording that is paused already is no error."""
-    recording = _in_phase(call, params.session, "recording", "paused")
+    recording = _in_phase(call, params.session, *rules.UNDER_WAY)
     if recording.state.phase == "recording":
         await recording.pause()
     return call.app[RECORDER].view(params.session)
@@ -233,7 +236,7 @@ async def pause(call: Call, params: SessionPath, _: Nothing) -> contract.Recordi
 @handlers.on(contract.RESUME)
 async def resume(call: Call, params: SessionPath, _: Nothing) -> contract.Recording:
     """Captures again. A recording that is not paused is no error while it runs."""
-    recording = _in_phase(call, params.session, "recording", "paused")
+    recording = _in_phase(call, params.session, *rules.UNDER_WAY)
     if recording.state.phase == "paused":
         await call.app[RECORDER].resume(recording)
     return call.app[RECORDER].view(params.session)
@@ -243,7 +246,7 @@ async def resume(call: Call, params: SessionPath, _: Nothing) -> contract.Record
 async def stop(call: Call, params: SessionPath, _: Nothing) -> contract.Recording:
     """Ends the recording; one that has ended already is no error."""
     recording = call.app[RECORDER].find(params.session)
-    if recording.state.phase in {"recording", "paused"}:
+    if recording.state.phase in rules.UNDER_WAY:
         await recording.stop()
     return call.app[RECORDER].view(params.session)
 
@@ -261,11 +264,13 @@ async def create() -> web.Application:
     directory = Path(found.state_directory)
     host = found.host_name or socket.gethostname()
     signer = Signer(found.recorder_key, "recorder", host, directory)
+    former = found.recorder_key_previous
+    previous = Signer(former, "recorder", host, directory) if former else None
 
     async def resources(app: web.Application) -> AsyncIterator[None]:
         quota = int(found.spool_quota_gb * 1e9)
         with await asyncio.to_thread(Spool, directory / "spool", quota) as spool:
-            peers = Peers(app[CLIENT], signer, found.anchor_interval_seconds)
+            peers = Peers(app[CLIENT], signer, found.anchor_interval_seconds, previous)
             recorder = Recorder(spool, peers, app[TASKS], directory / "work")
             app[RECORDER] = recorder
             app[CHECKS].add("registration", signer.check)

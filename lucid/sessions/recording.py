@@ -46,6 +46,8 @@ class Recording:
         """Set when a chunk of this life of the recorder is durable, or the recording has ended."""
         self._workdir = workdir
         self._capture: Capture | None = None
+        self._capturing = False
+        """Whether `capture` runs: it may still add a chunk, so it alone says that the recording is over."""
         self._stopping = False
         self._saving = asyncio.Lock()
         self.raw_bytes = sum(claim.plain_size for claim in spool.pending())
@@ -66,11 +68,20 @@ class Recording:
 
     async def capture(self) -> None:
         """Captures until the recording is paused or over. What breaks off is begun again, the gap named."""
+        self._capturing = True
+        try:
+            await self._capture_on()
+        finally:
+            self._capturing = False
+        if self._stopping:
+            await self._end("stopped", "stopped on request")
+
+    async def _capture_on(self) -> None:
         failures = 0
         if self._live():
             # Begun again after a failure that left no time to note it, the gap must be noted now.
             await self.interrupted("capture_restarted")
-        while self._live() and failures < RESTARTS:
+        while self._live() and not self._stopping and failures < RESTARTS:
             before = self.spool.last_end_ms
             try:
                 end = await self._run()
@@ -80,15 +91,15 @@ class Recording:
                 return await self._end("display_lost", str(error))
             except RecordingError as error:
                 end = CaptureEnd(EndCause.FAILED, str(error))
+            if not self._live() or self._stopping:
+                return None
             if end.cause is EndCause.DISPLAY_LOST:
                 return await self._end("display_lost", end.detail)
-            if not self._live():
-                return None
             log.warning("capture ended", session_id=self.session, cause=end.cause.value, detail=end.detail)
             await self.interrupted("capture_restarted")
             failures = 0 if self.spool.last_end_ms > before else failures + 1
             await asyncio.sleep(RESTART_SECONDS * failures)
-        if self._live():
+        if self._live() and not self._stopping:
             await self._end("failed", f"the capture broke off {RESTARTS} times in a row without a picture")
         return None
 
@@ -104,17 +115,17 @@ class Recording:
         self._stop_capture()
 
     async def resume(self) -> None:
-        """Ready to capture again; the caller starts `capture` anew."""
+        """Ready to capture again, unless it was stopped meanwhile; the caller starts `capture` anew."""
         await self.interrupted("paused")
-        await self.change(lambda state: msgspec.structs.replace(state, phase="recording"))
+        await self.change(rules.resumable)
 
     async def stop(self) -> None:
-        """Ends the recording. The encoder's last fragment is still taken in by `capture`."""
-        if self._capture is None:
-            await self._end("stopped", "")
-        else:
-            self._stopping = True
+        """Ends the recording; while `capture` runs, by it, once it has taken in the last fragment."""
+        self._stopping = True
+        if self._capturing:
             self._stop_capture()
+        else:
+            await self._end("stopped", "")
 
     def _live(self) -> bool:
         return self.state.phase == "recording"
@@ -144,8 +155,6 @@ class Recording:
             finally:
                 self._capture = None
             await self._keep(chunker.finish())
-            if self._stopping and self._live():
-                await self._end("stopped", capture.end.detail)
             return capture.end
 
     async def _keep(self, chunks: list[Chunk]) -> None:
@@ -161,6 +170,9 @@ class Recording:
             self.changed.set()
 
     async def _end(self, reason: EndReason, detail: str) -> None:
+        """The recording is over; no chunk may be added after that. The first reason stands."""
+        if self.state.phase not in rules.UNDER_WAY:
+            return
         log.info("recording ended", session_id=self.session, reason=reason, detail=detail)
         end_ms = max(now_ms(), self.spool.last_end_ms)
         await self.change(lambda state: rules.ended(state, reason, end_ms))

@@ -15,6 +15,7 @@ MOST_GAPS = 1000
 """A recording with more interruptions than a manifest can name ends instead."""
 
 Phase = Literal["recording", "paused", "finishing", "finished", "failed"]
+UNDER_WAY: frozenset[Phase] = frozenset({"recording", "paused"})
 
 
 class OpenGap(msgspec.Struct, frozen=True):
@@ -80,9 +81,14 @@ def resumed(state: State, start_ms: int) -> State:
     return msgspec.structs.replace(state, gaps=(*state.gaps, gap), open_gap=None)
 
 
+def resumable(state: State) -> State:
+    """A paused recording goes on; one that is over stays so."""
+    return msgspec.structs.replace(state, phase="recording") if state.phase == "paused" else state
+
+
 def ended(state: State, reason: EndReason, now_ms: int) -> State:
     """The capture is over for good. The first reason stands."""
-    if state.phase not in {"recording", "paused"}:
+    if state.phase not in UNDER_WAY:
         return state
     return msgspec.structs.replace(
         state, phase="finishing", end_reason=reason, ended_ms=now_ms, open_gap=None

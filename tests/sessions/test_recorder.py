@@ -157,6 +157,28 @@ async def test_a_recorder_that_restarts_goes_on_and_names_the_gap(
     assert manifest.count == len(await stored_leaves(api, session))
 
 
+async def test_a_recording_is_signed_to_its_end_by_the_key_that_opened_it(
+    house: Deployment, api: ServiceClient, screen: Screen
+) -> None:
+    session = await begin(api, screen)
+
+    async def opened() -> bool:
+        return bool((await api.call(anchoring.OF_SESSION, SessionPath(session))).anchors)
+
+    await until(opened)
+    credentials = house.directory / "credentials/session-recorder"
+    await house.stop("session-recorder")
+    (credentials / "recorder_key").rename(credentials / "recorder_key_previous")
+    await house.start("session-recorder")
+    await until(lambda: house.ready("session-recorder"))
+    later = await begin(api, screen)
+    manifests = []
+    for each in (session, later):
+        await api.call(contract.STOP, SessionPath(each))
+        manifests.append(await finished(api, each))
+    assert manifests[0].recorder != manifests[1].recorder
+
+
 async def test_chunks_wait_in_the_spool_while_storage_is_away(
     house: Deployment, api: ServiceClient, screen: Screen
 ) -> None:
