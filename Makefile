@@ -74,7 +74,7 @@ setup-bench:
 .PHONY: lock
 lock: setup ## renew requirements/*.txt from requirements/*.in
 	@for name in runtime dev deploy stack; do \
-	  uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	    --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 	    requirements/$$name.in -o requirements/$$name.txt; \
 	done

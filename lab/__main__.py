@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import sys
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -56,7 +55,8 @@ def main(ctx: click.Context) -> None:
     \b
     First steps:
       python -m lab up
-      python -m lab exec -- ansible-playbook -i inventories/lab site.yml
+      python -m lab prepare
+      python -m lab exec -- ansible-playbook -i inventories/lab playbooks/secrets.yml site.yml
       python -m lab status
       python -m lab shell core1
       python -m lab down
@@ -70,36 +70,33 @@ def main(ctx: click.Context) -> None:
     short_help="Bring hosts up until ssh answers.", epilog="Example: python -m lab up --hosts data,core1"
 )
 @click.option("--hosts", "names", help="Only these hosts or groups, separated by commas.")
-@click.option(
-    "--router-rules",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="What the router lets pass: a file for iptables-restore.",
-)
-@click.option(
-    "--router-rules6",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The same for ip6tables-restore.",
-)
 @click.pass_obj
-def up(lab: Lab, names: str | None, router_rules: Path | None, router_rules6: Path | None) -> None:
+def up(lab: Lab, names: str | None) -> None:
     """Bring hosts up until ssh answers; hosts that are up stay as they are.
+
+    The router between the segments lets pass what the catalogue says.
 
     The first time this builds the base image (about 40 s), which stays in /var/cache/lucid-lab.
     """
     chosen = lab.inventory.find(names) if names else list(lab.inventory.hosts.values())
-    started = lifecycle.up(
-        lab,
-        chosen,
-        _say,
-        router_rules.read_text() if router_rules else "",
-        router_rules6.read_text() if router_rules6 else "",
-    )
+    started = lifecycle.up(lab, chosen, _say, *journeys.router_rules())
     if started:
         click.echo(f"switched on: {' '.join(host.name for host in started)}")
 
 
 def _say(what: str, seconds: float) -> None:
     err.print(f"[green]✓[/] {what:<52}{seconds:6.1f} s")
+
+
+@main.command(short_help="Make what the playbooks take from this machine.")
+@click.pass_obj
+def prepare(lab: Lab) -> None:
+    """Make what the playbooks take from this machine: the vault's password, the release, mongod.
+
+    It needs the package index, which the control host does not reach; a release that is built stays.
+    """
+    lab.state.mkdir(parents=True, exist_ok=True)
+    journeys.prepare(lab)
 
 
 @main.command(short_help="Bring up, deploy, record and prove: all of it.")
