@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks import plot
 
 DOCS = Path(__file__).parents[1] / "docs"
-MODULES = ("sealing", "verifying", "transport", "recording", "peers")
+MODULES = ("sealing", "verifying", "transport", "recording", "peers", "site")
 
 Figures = dict[str, Any]
 
@@ -120,6 +120,17 @@ The processor time of the recorder's grabber and encoder and the bytes of an hou
 beside ffmpeg with its own x11grab.
 
 {_table(found["recording"]["results"])}
+
+## A site of nine hosts
+
+`ansible-playbook site.yml` against nine virtual hosts that share this machine's processors, packages cached:
+onto empty hosts, and again where everything stands. In seconds.
+
+{_table(found["site"]["results"])}
+
+The slowest tasks of the new site, all hosts together:
+
+{_table(found["site"]["slowest"])}
 """
 
 

@@ -1,6 +1,8 @@
 """Says at the end of a playbook how long it took and which tasks took longest."""
 
+import json
 import time
+from pathlib import Path
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -21,6 +23,15 @@ options:
     ini:
       - section: callback_lucid_timings
         key: shown
+  file:
+    description: Where to write the seconds of each task as JSON, by name; empty for nowhere.
+    type: str
+    default: ""
+    env:
+      - name: LUCID_TIMINGS_FILE
+    ini:
+      - section: callback_lucid_timings
+        key: file
 """
 
 
@@ -54,6 +65,8 @@ class CallbackModule(CallbackBase):
         self._display.banner(f"TIMINGS: {len(self._seconds)} tasks in {whole:.0f} s, the slowest")
         for name, seconds in slowest:
             self._display.display(f"{seconds:6.1f} s  {name}")
+        if file := self.get_option("file"):
+            Path(file).write_text(json.dumps(self._seconds, indent=2), encoding="utf-8")
 
     def _next(self, task: str) -> None:
         now = time.monotonic()
