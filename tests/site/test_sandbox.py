@@ -1,0 +1,183 @@
+"""The sandboxes of the services, from inside: what a thief could do who has taken one over.
+
+Each service's own unit, copied with a probe as its program, runs on the service's own host (probes/clone.py).
+"""
+
+import re
+from typing import Any
+
+import pytest
+
+from lucid import catalog
+from lucid.catalog import Service
+from tests.site import probing
+from tests.site.reachable import SECONDS, Reach, differences
+from tests.site.standing import Site
+
+SERVICES = catalog.load().services
+EXPOSURE, EXPOSURE_OF_HELPED = 1.5, 2.5
+REFUSED = {"EPERM", "EACCES", "EAFNOSUPPORT", "ENOENT", "EROFS"}
+TOOLS = (
+    "/bin/sh",
+    "/bin/bash",
+    "/bin/cat",
+    "/bin/cp",
+    "/bin/ls",
+    "/bin/mount",
+    "/bin/systemctl",
+    "/usr/bin/apt",
+    "/usr/bin/env",
+    "/usr/bin/id",
+    "/usr/bin/openssl",
+    "/usr/bin/perl",
+    "/usr/bin/ssh",
+    "/usr/bin/sudo",
+    "/usr/sbin/iptables",
+)
+PLACES = (
+    "/",
+    "/boot",
+    "/dev",
+    "/dev/shm",  # noqa: S108 - a place to be tried, not to be used
+    "/etc",
+    "/etc/lucid",
+    "/etc/systemd/system",
+    "/home",
+    "/opt/lucid",
+    "/opt/lucid/releases",
+    "/root",
+    "/run",
+    "/run/lock",
+    "/run/systemd/system",
+    "/sys",
+    "/usr/bin",
+    "/usr/lib",
+    "/var",
+    "/var/lib",
+    "/var/lib/lucid",
+    "/var/log",
+    *(f"/var/lib/lucid/{name}" for name in SERVICES),
+)
+
+
+class Inside:
+    """What was found inside of each service."""
+
+    def __init__(self, site: Site) -> None:
+        self.reach = Reach(site)
+        self.host = {service.name: _host(site, service) for service in SERVICES.values()}
+        asked: dict[str, Any] = {}
+        for name, host in self.host.items():
+            places = [(t.address, t.port) for t in self.reach.targets(host)]
+            probes = [
+                _probe("sandbox", {"tools": [*TOOLS, *SERVICES[name].runs], "places": PLACES}),
+                _probe("reach", {"targets": places, "seconds": SECONDS}),
+            ]
+            asked.setdefault(host, {"units": {}})["units"][f"lucid-{name}.service"] = probes
+        answers = probing.on_each(site, "clone", asked, seconds=300)
+        self.found: dict[str, dict[str, Any]] = {}
+        self.reached: dict[str, set[tuple[str, int]]] = {}
+        for name, host in self.host.items():
+            self.found[name], reached = answers[host][f"lucid-{name}.service"]
+            self.reached[name] = {(address, port) for address, port in reached["self"]}
+
+
+def _host(site: Site, service: Service) -> str:
+    return site.described.of_group(service.group)[0].name
+
+
+def _probe(name: str, asked: dict[str, Any]) -> dict[str, Any]:
+    return {"program": probing.source(name), "asked": asked}
+
+
+@pytest.fixture(scope="module")
+def inside(site: Site) -> Inside:
+    return Inside(site)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+class TestAServiceMay:
+    def test_write_its_state(self, inside: Inside, name: str) -> None:
+        assert inside.found[name]["state"] == "done"
+        assert f"/var/lib/lucid/{name}" in inside.found[name]["wrote"]
+
+    def test_read_its_credentials_and_its_key(self, inside: Inside, name: str) -> None:
+        wanted = {
+            *SERVICES[name].credentials,
+            *(["redis_password"] if "redis" in SERVICES[name].stores else []),
+        }
+        assert set(inside.found[name]["credentials"]) == wanted
+        assert f"/etc/lucid/tls/{name}/{name}.key" in inside.found[name]["readable"]
+
+    def test_run_the_programs_that_the_catalogue_names(self, inside: Inside, name: str) -> None:
+        assert set(inside.found[name]["ran"]) == set(SERVICES[name].runs)
+
+    def test_reach_what_the_catalogue_names_and_nothing_else(self, inside: Inside, name: str) -> None:
+        host, user = inside.host[name], SERVICES[name].user
+        targets = inside.reach.targets(host)
+        reached = {t for t in targets if (t.address, t.port) in inside.reached[name]}
+        wrong = differences(inside.reach, host, user, reached)
+        assert not wrong, "\n".join(wrong)
+        assert reached or not (SERVICES[name].calls or SERVICES[name].stores)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+class TestAServiceMayNot:
+    def test_run_anything_that_is_not_its_own(self, inside: Inside, name: str) -> None:
+        own = re.compile(r"/opt/lucid/releases/|/usr/lib/|/usr/bin/python3\.\d+$")
+        assert len(inside.found[name]["present"]) >= 12
+        strange = {path for path in inside.found[name]["executable"] if not own.match(path)}
+        assert strange == set(SERVICES[name].runs)
+
+    def test_smuggle_a_shell_past_that(self, inside: Inside, name: str) -> None:
+        open_ways = {way for way, outcome in inside.found[name]["smuggled"].items() if outcome == "done"}
+        # What runs programs records an X server, which it shares an anonymous file with; its unit says more.
+        assert open_ways <= ({"copied into memory"} if SERVICES[name].runs else set())
+
+    def test_write_anywhere_else(self, inside: Inside, name: str) -> None:
+        own = (f"/var/lib/lucid/{name}", f"/run/lucid/{name}")
+        allowed = (*own, "/tmp", "/var/tmp")  # noqa: S108 - its own too: PrivateTmp
+        assert [path for path in inside.found[name]["writable"] if not path.startswith(allowed)] == []
+        assert inside.found[name]["wrote"] == [f"/var/lib/lucid/{name}"]
+
+    def test_read_what_is_private_to_others(self, inside: Inside, name: str) -> None:
+        own = (f"/etc/lucid/tls/{name}/", f"/var/lib/lucid/{name}/")
+        assert [path for path in inside.found[name]["readable"] if not path.startswith(own)] == []
+
+    def test_make_calls_that_are_not_for_services(self, inside: Inside, name: str) -> None:
+        made = {call: how for call, how in inside.found[name]["calls"].items() if how not in REFUSED}
+        assert not made
+
+    def test_see_other_processes(self, inside: Inside, name: str) -> None:
+        assert inside.found[name]["processes"] == {}
+
+
+class TestExposure:
+    """What systemd itself says of the units, from 0 (sealed) to 10 (wide open)."""
+
+    def test_of_every_service_is_low(self, exposure: dict[str, dict[str, float]], inside: Inside) -> None:
+        rated = {
+            name: exposure[inside.host[name]][f"lucid-{name}.service"]
+            for name in SERVICES
+            if not SERVICES[name].runs
+        }
+        assert max(rated.values()) <= EXPOSURE, rated
+
+    def test_of_what_runs_other_programs_is_low_and_its_unit_tells_why(
+        self, site: Site, exposure: dict[str, dict[str, float]], inside: Inside
+    ) -> None:
+        units = {f"lucid-{name}.service": inside.host[name] for name, found in SERVICES.items() if found.runs}
+        for unit, host in (units | {"lucid-host-metrics.service": "core1"}).items():
+            assert exposure[host][unit] <= EXPOSURE_OF_HELPED
+            text = site.on(host, "systemctl", "cat", unit).stdout
+            assert re.search(r"^# .*(ffmpeg|runs systemctl and openssl)", text, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def exposure(site: Site) -> dict[str, dict[str, float]]:
+    """By host, by unit."""
+    tables = {host: site.on(host, "systemd-analyze", "security", "--no-pager").stdout for host in site.hosts}
+    return {
+        host: {unit: float(rate) for unit, rate, *_ in map(str.split, table.splitlines()[1:])}
+        for host, table in tables.items()
+    }
