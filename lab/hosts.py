@@ -68,10 +68,14 @@ def start(lab: Lab, host: Host, base: Path) -> bool:
 
 
 def kill(lab: Lab, host: Host) -> None:
-    """Cuts a host's power: every process of it is gone at once, its disk stays as it was written."""
+    """Cuts a host's power: every process of it is gone at once, its disk stays as it was written.
+
+    The cable goes first: a kernel that closes the connections of the dead would tell their peers.
+    """
     first = cgroups.leader(lab, host.name)
     if first is None:
         raise LabError(f"{host.name} is off already")
+    attempt("ip", "-n", lab.netns("switch"), "link", "delete", f"{host.segment}-{host.name}")
     os.kill(first, signal.SIGKILL)
     _gone(lab, host.name, seconds=10)
 

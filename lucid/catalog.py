@@ -22,6 +22,7 @@ Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{1,40}$")]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Memory = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]*[MG]$")]
 Database = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{1,40}$")]
+Collection = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{1,40}$")]
 Credential = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{1,40}$")]
 UnitName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z-]{1,40}\.service$")]
 Program = Annotated[str, msgspec.Meta(pattern=r"^/usr/bin/[a-z0-9.-]+$")]
@@ -123,7 +124,9 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     calls: tuple[Name, ...]
     expose: bool = False
     database: Database | None = None
-    """Its database in MongoDB, if it uses that."""
+    """Where in MongoDB its collections are, if it uses that."""
+    collections: tuple[Collection, ...] = ()
+    """What it keeps there, and no other service may touch."""
     credentials: tuple[Credential, ...] = ()
     runs: tuple[Program, ...] = ()
 
@@ -308,6 +311,7 @@ def _check(
 ) -> None:
     """What no single entry can show: references, ports and order."""
     _check_references(catalog, reader, nodes)
+    _check_collections(catalog, reader, nodes)
     _check_ports(catalog, reader, nodes, store_nodes)
     try:
         catalog.start_order()
@@ -333,6 +337,20 @@ def _check_references(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.N
         if (service.database is None) == (MONGODB in service.stores):
             wanted = "no database" if service.database else f"`database`, its own in {MONGODB}"
             raise reader.fail(node, f"service {service.name} needs {wanted}: it must fit its stores")
+
+
+def _check_collections(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node]) -> None:
+    owners: dict[tuple[str | None, str], str] = {}
+    for service in catalog.services.values():
+        node = nodes[service.name]
+        if (service.database is None) == bool(service.collections):
+            wanted = "`collections`, those that are its own" if service.database else "no collections"
+            raise reader.fail(node, f"service {service.name} needs {wanted}: they must fit its database")
+        for i, name in enumerate(service.collections):
+            if other := owners.get((service.database, name)):
+                at = reader.find(node, f"$.collections[{i}]")
+                raise reader.fail(at, f"collection {name} of {service.name} belongs to {other}")
+            owners[service.database, name] = service.name
 
 
 def _check_ports(

@@ -43,6 +43,7 @@ services:
     stores: [mongodb]
     calls: [deep]
     database: web
+    collections: [things]
   deep:
     cluster: web
     group: core
@@ -54,6 +55,7 @@ services:
     cpu: 100
     stores: [mongodb, redis]
     database: web
+    collections: [others]
     calls: []
 exporters: {node-exporter: {user: prometheus, port: 9100}}
 """
@@ -64,18 +66,24 @@ BAD = {
     "itself": ("      - deep\n", "      - front\n", 20, "service front calls itself"),
     "unknown store": ("stores: [mongodb]\n", "stores: [mysql]\n", 30,
         "uses store `mysql`, which is not declared"),
-    "clash with an exporter": ("port: 8085,", "port: 9100,", 38,
+    "clash with an exporter": ("port: 8085,", "port: 9100,", 39,
         "port 9100 of deep is taken by node-exporter"),
     "store without database": ("    database: web\n", "", 21, "service back needs `database`"),
     "database without store": ("    stores: []\n", "    stores: []\n    database: web\n", 6,
         "service front needs no database"),
-    "port clash in a group": ("port: 8085,", "port: 8084,", 38,
+    "collections without database": ("    stores: []\n", "    stores: []\n    collections: [things]\n", 6,
+        "service front needs no collections"),
+    "database without collections": ("    collections: [things]\n", "", 21,
+        "service back needs `collections`"),
+    "collection of two": ("collections: [others]", "collections: [others, things]", 45,
+        "collection things of deep belongs to back"),
+    "port clash in a group": ("port: 8085,", "port: 8084,", 39,
         "port 8084 of deep is taken by back in group core"),
-    "local port clash": ("local_port: 18085", "local_port: 18084", 38,
+    "local port clash": ("local_port: 18085", "local_port: 18084", 39,
         "local_port 18084 of deep is taken by back"),
     "local port clash in a list": ("local_port: 8080", "local_port: 8081", 13,
         "8081 of front is taken by front"),
-    "local port clash with a store": ("local_port: 18085", "local_port: 27117", 38, "taken by mongodb"),
+    "local port clash with a store": ("local_port: 18085", "local_port: 27117", 39, "taken by mongodb"),
     "clash of two stores": ("ports: [6379, 26379], local_port: 16379", "ports: [27017], local_port: 1", 3,
         "taken by mongodb"),
     "wrong type": ("workers: 2\n", "workers: two\n", 14,
@@ -109,7 +117,7 @@ BAD = {
     "section that is a list": ("  mongodb: {group", "  - mongodb: {group", 3, "not YAML"),
     "section without content": (OBSERVERS, "observers:\n", 4,
         "observers must be a mapping"),
-    "broken YAML": ("listen: [{name: internal, port: 8085", "listen: [{name: internal, port 8085: [", 38,
+    "broken YAML": ("listen: [{name: internal, port: 8085", "listen: [{name: internal, port 8085: [", 39,
         "not YAML"),
     "tab": ("    cpu: 100\n    stores: []", "\tcpu: 100\n    stores: []", 16, "not YAML"),
     "character that YAML forbids": ("memory: 1G\n    cpu: 100\n    stores: []",

@@ -37,6 +37,9 @@ class Settings(settings.Common, frozen=True, kw_only=True):
     token_key: Annotated[
         settings.Secret, Meta(description="Ed25519 seed, 64 hex digits", examples=["`openssl rand -hex 32`"])
     ]
+    token_key_previous: Annotated[
+        settings.Secret | None, Meta(description="the seed before, while tokens that it signed are out")
+    ] = None
     bootstrap_token: Annotated[
         settings.Secret, Meta(description="makes the first super_admin", examples=["`openssl rand -hex 32`"])
     ]
@@ -65,7 +68,10 @@ async def create() -> web.Application:
             _hashing,
         ],
     )
-    signer = Signer(_seed(config.token_key))
+    former = config.token_key_previous
+    signer = Signer(
+        _seed("token_key", config.token_key), _seed("token_key_previous", former) if former else None
+    )
 
     async def own_keys() -> Jwks:
         return signer.jwks
@@ -156,14 +162,14 @@ async def _hashing(service: web.Application) -> AsyncIterator[None]:
     service[HASHING].close()
 
 
-def _seed(secret: settings.Secret) -> bytes:
+def _seed(name: str, secret: settings.Secret) -> bytes:
     try:
         seed = bytes.fromhex(secret.text())
     except ValueError:
         seed = b""
     if len(seed) != SEED_BYTES:
         raise settings.SettingsError(
-            "cannot start: credential token_key must be 64 hex digits, as `openssl rand -hex 32` makes them"
+            f"cannot start: credential {name} must be 64 hex digits, as `openssl rand -hex 32` makes them"
         )
     return seed
 

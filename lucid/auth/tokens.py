@@ -15,14 +15,18 @@ SEED_BYTES = 32
 
 
 class Signer:
-    """The key that signs access tokens, from its Ed25519 seed (RFC 8032, 32 bytes)."""
+    """The key that signs access tokens, from its Ed25519 seed (RFC 8032, 32 bytes).
 
-    def __init__(self, seed: bytes) -> None:
+    `previous` is the seed before, whose tokens are still out.
+    """
+
+    def __init__(self, seed: bytes, previous: bytes | None = None) -> None:
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
-        x = _base64url(self._key.public_key().public_bytes_raw())
-        self.kid = thumbprint(x)
+        own = _jwk(self._key)
+        self.kid = own.kid
         """Key id: two services with the same key agree on it without being told."""
-        self.jwks = Jwks((Jwk(kid=self.kid, x=x),))
+        before = () if previous is None else (_jwk(Ed25519PrivateKey.from_private_bytes(previous)),)
+        self.jwks = Jwks((own, *before))
 
     def mint(self, user: str, role: str, now: int) -> str:
         """A token for `user` that holds from `now` (Unix seconds) for `ACCESS_SECONDS`."""
@@ -38,6 +42,11 @@ class Signer:
         return jwt.encode(
             msgspec.to_builtins(claims), self._key, algorithm=ALGORITHM, headers={"kid": self.kid}
         )
+
+
+def _jwk(key: Ed25519PrivateKey) -> Jwk:
+    x = _base64url(key.public_key().public_bytes_raw())
+    return Jwk(kid=thumbprint(x), x=x)
 
 
 def thumbprint(x: str) -> str:

@@ -1,4 +1,4 @@
-"""What session-anchoring keeps in MongoDB, database `lucid_blocks`, collection `anchors`.
+"""What session-anchoring keeps in MongoDB, database `lucid_blocks`, collections `anchors` and `anchor_meta`.
 
 One document is an anchor's whole life: pending, then final or refused. `_id` is its leaf hash; `order` the
 order of arrival; `handed` whether blockchain-engine has it. `closes` is the session of a manifest that is not
@@ -13,7 +13,7 @@ from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from lucid.blocks.entries import Kind, LogEntry
-from lucid.blocks.sequence import take_numbers
+from lucid.blocks.sequence import number_from, take_numbers
 from lucid.kit.errors import Conflict
 from lucid.kit.mongo import Database, Document
 
@@ -48,20 +48,22 @@ class AnchorStore:
     """Repository of anchors."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
         self._anchors = database["anchors"]
-        self._meta = database["meta"]
+        self._meta = database["anchor_meta"]
 
     async def prepare(self) -> None:
-        """Make the indexes that are missing."""
+        """Make the indexes that are missing, and have arrivals numbered behind those that are there."""
         await self._anchors.create_index(
             [("handed", 1), ("order", 1)], partialFilterExpression={"state": "pending"}
         )
         await self._anchors.create_index([("session", 1), ("order", 1)])
+        await self._anchors.create_index("order")
         await self._anchors.create_index([("signer", 1), ("kind", 1)])
         await self._anchors.create_index(
             "closes", unique=True, partialFilterExpression={"closes": {"$exists": True}}
         )
+        newest = await self._anchors.find_one({}, {"order": 1}, sort=[("order", -1)])
+        await number_from(self._meta, "anchors", newest["order"] + 1 if newest else 0)
 
     async def add(self, entry: LogEntry, recorder: str, now_ms: int) -> AnchorRecord:
         """Store an anchor; return it as it now is. A refused one is tried again.
@@ -77,7 +79,7 @@ class AnchorStore:
             "signer": entry.signer,
             "recorder": recorder,
             "envelope": entry.data.decode(),
-            "order": await take_numbers(self._database, "anchors", 1),
+            "order": await take_numbers(self._meta, "anchors", 1),
             **waiting,
         }
         try:

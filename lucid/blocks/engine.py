@@ -32,6 +32,9 @@ DATABASE_KEY = web.AppKey("database", Database)
 RUNNER = web.AppKey("runner", ChainRunner)
 SETTINGS = web.AppKey("settings", engine_settings.Settings)
 
+OPEN_SECONDS = 5.0
+"""How long the start waits for the chain; without MongoDB the service starts all the same, and says so."""
+
 handlers = Handlers()
 
 
@@ -199,6 +202,8 @@ async def _runner_context(app: web.Application) -> AsyncIterator[None]:
     app[CHECKS].add("chain", runner.check)
     app[CHECKS].add("clock", runner.check_clock, needed=False)
     app[TASKS].start("chain", runner.run)
+    # Until then it does not listen, and who comes waits, instead of being told to come again.
+    await runner.opened(OPEN_SECONDS)
     yield
 
 

@@ -42,7 +42,7 @@ class EntryStore:
     """Repository of entries."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._counters = database["meta"]
         self._entries = database["entries"]
 
     async def prepare(self) -> None:
@@ -59,7 +59,7 @@ class EntryStore:
             found["_id"]: found["state"]
             async for found in self._entries.find({"_id": {"$in": hashes}}, {"state": 1})
         }
-        first = await take_numbers(self._database, "entries", len(entries))
+        first = await take_numbers(self._counters, "entries", len(entries))
         writes: list[InsertOne[Document] | UpdateOne] = []
         for order, entry in enumerate(entries, first):
             waiting = {

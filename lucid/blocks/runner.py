@@ -23,6 +23,7 @@ class ChainRunner:
         self._validator = validator
         self._plan = plan
         self._work = asyncio.Event()
+        self._opened = asyncio.Event()
         self._chain: Chain | None = None
         self.store = store
 
@@ -32,6 +33,12 @@ class ChainRunner:
         if self._chain is None:
             raise Unavailable("the chain is not open yet; try again", code=Code.CHAIN_UNAVAILABLE)
         return self._chain
+
+    async def opened(self, seconds: float) -> None:
+        """Waits until there is a chain, for at most so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._opened.wait()
 
     async def check(self) -> None:
         """Health check: raises while there is no chain to ask."""
@@ -61,6 +68,7 @@ class ChainRunner:
             try:
                 if self._chain is None:
                     self._chain = await open_chain(self.store, self._validator, self._plan)
+                    self._opened.set()
                 await self._next(self._chain)
             except PyMongoError as error:
                 log.warning("chain waits for MongoDB", error=f"{type(error).__name__}: {error}")

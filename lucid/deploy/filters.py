@@ -3,13 +3,13 @@
 Values come as Ansible has them, lazy and tagged, and go back as plain lists and mappings.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from lucid import catalog
-from lucid.deploy import checks, flows, plan, rules, secrets, signing, site
+from lucid.deploy import checks, flows, plan, rotation, rules, secrets, signing, site
 from lucid.deploy.errors import SiteError
 
 Groups = Mapping[str, Any]
@@ -81,12 +81,50 @@ def new_secrets(kept: Mapping[str, Any]) -> Any:
     return known | _plain(secrets.complete(catalog.load(), known))
 
 
-def credentials(own: Mapping[str, Mapping[str, str]], redis: Mapping[str, str]) -> Any:
-    """`vault_credentials | lucid_credentials(vault_redis_passwords)`: by service, by name."""
-    found = {service: dict(secret) for service, secret in own.items()}
+def credentials(
+    own: Mapping[str, Mapping[str, str]],
+    redis: Mapping[str, str],
+    previous: Mapping[str, Mapping[str, str]] | None = None,
+) -> Any:
+    """`vault_credentials | lucid_credentials(vault_redis_passwords)`: by service, by name.
+
+    `previous` has those that are being rotated out, by service.
+    """
+    found = {service: {**secret, **(previous or {}).get(service, {})} for service, secret in own.items()}
     for service in plan.store_users(catalog.load(), plan.REDIS):
         found.setdefault(service, {})["redis_password"] = redis[service]
     return found
+
+
+def rotation_chosen(wanted: Sequence[str]) -> Any:
+    """`['all'] | lucid_rotation_chosen`: names of secrets that can be rotated."""
+    return list(rotation.chosen(catalog.load(), _resolved(wanted)))
+
+
+def rotation_begun(kept: Mapping[str, Any], names: Sequence[str], now: int) -> Any:
+    """`vault | lucid_rotation_begun(names, seconds)`: the first step of `lucid.deploy.rotation`."""
+    return rotation.begun(catalog.load(), _resolved(kept), _resolved(names), now)
+
+
+def rotation_step(kept: Mapping[str, Any], name: str) -> Any:
+    """`vault | lucid_rotation_step('ended')`: one of the other steps."""
+    steps = {"switched": rotation.switched, "ended": rotation.ended, "closed": rotation.closed}
+    return steps[name](_resolved(kept))
+
+
+def rotation_wait(kept: Mapping[str, Any], now: int) -> int:
+    """`vault | lucid_rotation_wait(seconds)`: how many seconds the old ones are still needed."""
+    return rotation.wait_seconds(_resolved(kept), now)
+
+
+def rotation_parts(names: Iterable[str]) -> Any:
+    """`vault_rotation | lucid_rotation_parts`: what has to be told of mongodb, redis, pki and services."""
+    return list(rotation.parts(map(str, names)))
+
+
+def rotation_services(names: Iterable[str]) -> Any:
+    """`vault_rotation | lucid_rotation_services`: the services that have to be told."""
+    return list(rotation.services(catalog.load(), map(str, names)))
 
 
 def sign(requests: Any, ca_certificate: str, ca_key: str, days: int) -> Any:

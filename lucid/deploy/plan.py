@@ -64,10 +64,11 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatabaseUser(msgspec.Struct, frozen=True):
-    """A user of MongoDB, who shows the certificate of a service."""
+    """A user of MongoDB, who shows the certificate of a service, and the collections that are its own."""
 
     name: str
     database: str
+    collections: tuple[str, ...]
 
 
 def units(catalog: Catalog, site: Site, host: Host) -> tuple[Unit, ...]:
@@ -141,22 +142,25 @@ def users(catalog: Catalog, host: Host) -> tuple[str, ...]:
 
 
 def certificates(catalog: Catalog, host: Host) -> tuple[Certificate, ...]:
-    """The certificates of the programs on a host."""
-    dns = (host.name, "localhost")
-    addresses = (*map(str, host.addresses), "127.0.0.1", "::1")
+    """The certificates of the programs on a host.
+
+    A certificate names its program. Only where clients know a program by its host does it name that too:
+    with such a name any program could pass for another one of the same host.
+    """
 
     def made(
-        name: str, group: str, reload: str = "", unit: str = "services", public: tuple[str, ...] = ()
+        name: str, group: str, reload: str = "", unit: str = "services", called: tuple[str, ...] = ()
     ) -> Certificate:
         return Certificate(
             name=name,
             unit=unit,
             group=group,
-            dns=(internal_name(name), *dns, *(each for each in public if not _is_address(each))),
-            addresses=(*addresses, *filter(_is_address, public)),
+            dns=(internal_name(name), "localhost", *(each for each in called if not _is_address(each))),
+            addresses=("127.0.0.1", "::1", *filter(_is_address, called)),
             reload=reload,
         )
 
+    people = (host.name, *map(str, host.addresses), *host.public_names)
     services = [s for s in catalog.services.values() if s.group in host.groups]
     stores = [(name, store) for name, store in catalog.stores.items() if store.group in host.groups]
     return (
@@ -165,11 +169,14 @@ def certificates(catalog: Catalog, host: Host) -> tuple[Certificate, ...]:
                 service.name,
                 service.user,
                 f"lucid-{service.name}.service",
-                public=() if service.mutual else host.public_names,
+                called=() if service.mutual else people,
             )
             for service in services
         ),
-        *(made(name, store.user, store.unit, unit=name) for name, store in stores),
+        *(
+            made(name, store.user, store.unit, unit=name, called=(host.name,) if name == MONGODB else ())
+            for name, store in stores
+        ),
         *(made(name, exporter.user) for name, exporter in catalog.exporters.items()),
         *(
             made(name, observer.user)
@@ -180,9 +187,9 @@ def certificates(catalog: Catalog, host: Host) -> tuple[Certificate, ...]:
 
 
 def database_users(catalog: Catalog) -> tuple[DatabaseUser, ...]:
-    """Who may log in to MongoDB, and the one database that each may read and write."""
+    """Who may log in to MongoDB, and what each may read and write: its own collections, nobody else's."""
     return tuple(
-        DatabaseUser(service.name, service.database)
+        DatabaseUser(service.name, service.database, service.collections)
         for service in catalog.services.values()
         if service.database is not None
     )

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import msgspec
 
-from lucid import __version__
 from lucid.deploy.errors import SiteError
 
 _SECONDS = 900
@@ -52,9 +51,10 @@ def build(source: Path, output: Path, python: str) -> Release:
             )
             fresh.rename(wheels)
         wheel = next(own.glob("lucid-*.whl"))
-        entry = f"lucid=={__version__} --hash=sha256:{_digest(wheel.read_bytes())}\n"
+        number = wheel.name.split("-")[1]  # the checkout's own, which need not be this Lucid's
+        entry = f"lucid=={number} --hash=sha256:{_digest(wheel.read_bytes())}\n"
         requirements = locked.read_bytes() + entry.encode()
-        version = f"{__version__}+{_digest(requirements)[:12]}"
+        version = f"{number}+{_digest(requirements)[:12]}"
         archive = output / f"lucid-{version}-py{python}.tar.gz"
         if not archive.exists():
             _pack(archive, requirements, [wheel, *sorted(wheels.iterdir())])

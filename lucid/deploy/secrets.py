@@ -35,23 +35,37 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
         return "Secrets(***)"
 
 
+def new_password() -> str:
+    """32 random bytes in hex: good as a password, and as the seed of an Ed25519 key."""
+    return secrets.token_hex(_SIZE)
+
+
+def new_key() -> str:
+    """A secret that members of a replica set prove to each other."""
+    return secrets.token_hex(_KEYFILE_SIZE)
+
+
+def new_authority() -> tuple[str, str]:
+    """Certificate and key of a new site authority, PEM."""
+    cert, key = authority.pem(authority.new_authority("Lucid site authority", AUTHORITY_LIFE))
+    return cert.decode(), key.decode()
+
+
 def complete(catalog: Catalog, kept: Mapping[str, Any]) -> Secrets:
     """All that the catalogue asks for; what is in `kept` stays. Raises msgspec.ValidationError."""
     found = dict(kept)
     if "vault_ca_key" not in found:
-        cert, key = authority.pem(authority.new_authority("Lucid site authority", AUTHORITY_LIFE))
-        found |= {"vault_ca_certificate": cert.decode(), "vault_ca_key": key.decode()}
-    found.setdefault("vault_mongodb_keys", [secrets.token_hex(_KEYFILE_SIZE)])
-    found.setdefault("vault_mongodb_admin_password", secrets.token_hex(_SIZE))
+        found["vault_ca_certificate"], found["vault_ca_key"] = new_authority()
+    found.setdefault("vault_mongodb_keys", [new_key()])
+    found.setdefault("vault_mongodb_admin_password", new_password())
     users = (*_REDIS_OWN, *store_users(catalog, REDIS))
     found["vault_redis_passwords"] = {
-        user: found.get("vault_redis_passwords", {}).get(user) or secrets.token_hex(_SIZE) for user in users
+        user: found.get("vault_redis_passwords", {}).get(user) or new_password() for user in users
     }
     before = found.get("vault_credentials", {})
     found["vault_credentials"] = {
         service.name: {
-            name: before.get(service.name, {}).get(name) or secrets.token_hex(_SIZE)
-            for name in service.credentials
+            name: before.get(service.name, {}).get(name) or new_password() for name in service.credentials
         }
         for service in catalog.services.values()
         if service.credentials

@@ -21,7 +21,7 @@ class Draining:
         self._begun = asyncio.Event()
         self._quiet = asyncio.Event()
         self._quiet.set()
-        self._in_flight = 0
+        self._answering = set[web.RequestHandler]()
 
     @property
     def active(self) -> bool:
@@ -42,14 +42,18 @@ class Draining:
 
     async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer `request` with `handler`, counted as in flight meanwhile."""
-        self._in_flight += 1
+        self._answering.add(request.protocol)
         self._quiet.clear()
         try:
             return await handler(request)
         finally:
-            self._in_flight -= 1
-            if self._in_flight == 0:
+            self._answering.discard(request.protocol)
+            if not self._answering:
                 self._quiet.set()
+
+    def answers(self, connection: web.RequestHandler) -> bool:
+        """Whether a request of this connection is being answered."""
+        return connection in self._answering
 
 
 DRAINING: Final = web.AppKey("draining", Draining)

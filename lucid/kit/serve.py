@@ -23,7 +23,8 @@ from lucid.kit.worker import AppFactory, ServeOptions, ServiceWorker
 
 __all__ = ["AppFactory", "Listener", "ServeOptions", "run"]
 
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # heartbeats on a disk could stall a worker's event loop
+# Heartbeats on a disk could stall a worker's event loop: systemd's directory for this service is in memory.
+_MEMORY = Path(os.environ.get("RUNTIME_DIRECTORY", "/dev/shm"))  # noqa: S108 - gunicorn makes the file safely
 _log = logging.getLogger(__name__)
 
 
@@ -51,7 +52,7 @@ class _Application(BaseApplication):  # type: ignore[misc]  # gunicorn ships no 
             "graceful_timeout": self.options.graceful_timeout,
             "preload_app": False,
             "control_socket_disable": True,
-            "worker_tmp_dir": str(_SHARED_MEMORY) if os.access(_SHARED_MEMORY, os.W_OK) else None,
+            "worker_tmp_dir": str(_MEMORY) if os.access(_MEMORY, os.W_OK) else None,
             "logger_class": _StandardLogger,
             "errorlog": None,
             "accesslog": None,

@@ -1,6 +1,7 @@
 """Access tokens: EdDSA JWTs (RFC 7519, RFC 8037), checked against the auth service's JWKS (RFC 7517)."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,7 +17,9 @@ ISSUER = "lucid-auth"
 AUDIENCE = "lucid"
 ALGORITHM = "EdDSA"
 KEYS_SECONDS = 300.0
-"""How long a fetched key set is trusted without asking again."""
+"""How old a key set may be before a new one is asked for; until that has come, the old one serves on."""
+STALE_SECONDS = 900.0
+"""How long a key set is trusted at most: auth-service may be restarted, but not kept away for good."""
 REFETCH_SECONDS = 10.0
 """At most one fetch in this time for key ids that are not known, however many are thrown at us."""
 RETRY_SECONDS = 1.0
@@ -66,7 +69,10 @@ class Verifier:
         self._fetch = fetch
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched = self._failed = float("-inf")
+        self._guessed = float("-inf")
+        """When keys were last asked for in vain, for an id that nobody has."""
         self._lock = asyncio.Lock()
+        self._renewal: asyncio.Task[None] | None = None
 
     async def verify(self, authorization: str | None) -> Claims:
         """The claims of an `Authorization: Bearer` header. Raises Unauthenticated 2001, 2002 or 2003."""
@@ -99,13 +105,27 @@ class Verifier:
             raise Unauthenticated("the access token does not hold", code=Code.TOKEN_INVALID) from None
 
     async def _key(self, kid: str) -> jwt.PyJWK:
+        age = time.monotonic() - self._fetched
+        if kid in self._keys and age <= STALE_SECONDS:
+            if age > KEYS_SECONDS and (self._renewal is None or self._renewal.done()):
+                self._renewal = asyncio.create_task(self._renew())
+            return self._keys[kid]
         async with self._lock:
-            age = time.monotonic() - self._fetched
-            if age > KEYS_SECONDS or (kid not in self._keys and age > REFETCH_SECONDS):
+            now = time.monotonic()
+            unknown = kid not in self._keys and now - self._guessed > REFETCH_SECONDS
+            if unknown or now - self._fetched > STALE_SECONDS:
                 await self._refresh()
+            if unknown and kid not in self._keys:
+                self._guessed = now
         if kid not in self._keys:
             raise Unauthenticated("the access token was signed by an unknown key", code=Code.TOKEN_INVALID)
         return self._keys[kid]
+
+    async def _renew(self) -> None:
+        """Nobody waits for it: the keys at hand are still good."""
+        async with self._lock:
+            with contextlib.suppress(Unavailable):
+                await self._refresh()
 
     async def _refresh(self) -> None:
         if time.monotonic() - self._failed < RETRY_SECONDS:

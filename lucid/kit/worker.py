@@ -5,12 +5,13 @@ inside its event loop that it is alive, and leaves without dropping a request.
 
 How it leaves, told by SIGTERM:
 
-1. It stops accepting at once. The listening sockets are shared with the arbiter (and systemd, if that holds
+1. Until the connections it has are over, and for at most `drain_seconds`, it goes on serving, new connections
+   too: they would have to wait for the next start. Each response says `Connection: close`, and idle
+   connections end by the client's own, shorter, limit: no request is cut.
+2. Then it stops accepting. The listening sockets are shared with the arbiter (and systemd, if that holds
    them), so connections which arrive now wait in the kernel's queue for another worker or the next start.
-2. For at most `drain_seconds` it goes on serving the connections it has. Each next response says `Connection:
-   close`, and idle connections end by the client's own, shorter, limit: no request is cut.
-3. Requests still running then get most of `graceful_timeout`, what is left is cancelled, the application
-   cleans up.
+3. What was just accepted is still answered. Requests still running then get most of `graceful_timeout`, what
+   is left is cancelled, the application cleans up.
 
 SIGQUIT and SIGINT skip to the end of that.
 """
@@ -33,6 +34,7 @@ HEARTBEAT_SECONDS: Final = 0.5
 STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGQUIT, signal.SIGINT})
 _READY_MARK = b"ready"
 _AT_ONCE_SECONDS = 0.1  # aiohttp takes 0 for no limit
+_TURN_SECONDS = 0.05
 
 AppFactory = Callable[[], Awaitable[web.Application]]
 
@@ -177,21 +179,37 @@ class ServiceWorker(GunicornUVLoopWebWorker):
 
     async def _leave(self) -> None:
         self._draining.begin()
+        limit = self.loop.time() + self._options.request_seconds
+        if not self._at_once:
+            await self._completed(self._drain())
         # A server counts its connections, those in a handshake too, only for those who wait before it closes.
         closed = [asyncio.create_task(server.wait_closed()) for server in self._servers]
         await asyncio.sleep(0)
         for server in self._servers:
             server.close()
         if not self._at_once:
-            await self._completed(self._drain(closed))
+            await self._completed(self._finish(closed, limit))
         if self._at_once and self._runner.server is not None:
             await self._runner.server.shutdown(_AT_ONCE_SECONDS)
         for each in closed:
             each.cancel()
         await self._runner.cleanup()
 
-    async def _drain(self, closed: list[asyncio.Task[None]]) -> None:
-        limit = self.loop.time() + self._options.request_seconds
+    async def _drain(self) -> None:
+        """Serve on until the connections from before are over; those still idle at the end are closed."""
+        server = self._runner.server
+        before = set(server.connections) if server else set()
+        until = self.loop.time() + self._options.drain_seconds
+        while (  # noqa: ASYNC110  # aiohttp tells nobody when a connection is over
+            server and before.intersection(server.connections) and self.loop.time() < until
+        ):
+            await asyncio.sleep(_TURN_SECONDS)
+        for connection in before:
+            if not self._draining.answers(connection):
+                connection.force_close()
+
+    async def _finish(self, closed: list[asyncio.Task[None]], limit: float) -> None:
+        """Answer what has been accepted, until `limit` on the loop's clock."""
         await asyncio.wait(closed, timeout=self._options.drain_seconds)
         try:
             async with asyncio.timeout_at(limit):

@@ -23,6 +23,12 @@ NAMES = (
     "store_users",
     "new_secrets",
     "credentials",
+    "rotation_chosen",
+    "rotation_begun",
+    "rotation_step",
+    "rotation_wait",
+    "rotation_parts",
+    "rotation_services",
     "sign",
 )
 SOURCES = str(Path(__file__).parents[2])  # the playbooks' own version of Lucid, installed or not

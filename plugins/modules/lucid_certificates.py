@@ -54,6 +54,10 @@ requests:
   description: The certificates that are wanted, each with its public key.
   type: list
   returned: without issued
+authority:
+  description: Whether the authority's certificates on the host were others.
+  type: bool
+  returned: without issued
 installed:
   description: Names of the certificates that were installed.
   type: list
@@ -84,8 +88,8 @@ def main():
                 for wanted in module.params["certificates"]
                 if _must_renew(root, wanted, ca, module.params["renew_days"])
             ]
-            changed = _write_authority(root, module.params, module.check_mode) or bool(requests)
-            module.exit_json(changed=changed, requests=requests)
+            authority = _write_authority(root, module.params, module.check_mode)
+            module.exit_json(changed=authority or bool(requests), requests=requests, authority=authority)
         wanted = {each["name"]: each for each in module.params["certificates"]}
         if not module.check_mode:
             for name, certificate in module.params["issued"].items():

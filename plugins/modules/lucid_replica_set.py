@@ -3,8 +3,8 @@
 """Ansible module: brings a MongoDB replica set, its administrator and its users to the wanted state.
 
 It runs on one member, speaks the server's own commands through pymongo (3.11 or newer) and needs no shell.
-What it may change is decided by pure functions, `find_set`, `next_config` and `user_changes`; `ReplicaSet`
-carries their answers out.
+What it may change is decided by pure functions, `find_set`, `next_config`, `role_changes` and `user_changes`;
+`ReplicaSet` carries their answers out.
 """
 
 DOCUMENTATION = """
@@ -17,6 +17,8 @@ description:
     sets among the members make the module fail before it changes anything.
   - Users log in with their certificates (MONGODB-X509). Those under I(subject_suffix) that are not listed are
     dropped; all others are left alone.
+  - Each user has one role, C(lucid-NAME), to read, write and index its own collections. It may drop nothing,
+    delete no document, and touch nothing that is not its own.
 options:
   name: {description: Name of the replica set., type: str, required: true}
   local: {description: This host among I(members)., type: str, required: true}
@@ -32,7 +34,7 @@ options:
     default: ""
   subject_suffix: {description: What follows C(CN=name) in a user's certificate., type: str, required: true}
   users:
-    description: Users, each with the C(name) in its certificate and C(roles), a list of C(db) and C(role).
+    description: Users, each with the C(name) in its certificate, a C(database), and its C(collections) there.
     type: list
     elements: dict
     default: []
@@ -52,7 +54,7 @@ EXAMPLES = """
     admin_password: "{{ mongodb_admin_password }}"
     subject_suffix: OU=services,O=Lucid
     users:
-      - {name: auth-service, roles: [{db: lucid, role: readWrite}]}
+      - {name: auth-service, database: lucid, collections: [users]}
 """
 
 RETURN = """
@@ -80,6 +82,10 @@ else:
 
 Document = dict[str, Any]
 
+ACTIONS = ("createIndex", "find", "insert", "update")
+"""What a user may do with a collection of its own."""
+ROLE_PREFIX = "lucid-"
+"""Begins the names of roles that are this module's; all others are somebody else's."""
 ADMIN_ROLES = ("userAdminAnyDatabase", "clusterAdmin", "backup", "restore")
 AUTHENTICATION_FAILED = 18
 UNAUTHORIZED = 13
@@ -88,6 +94,7 @@ TRANSIENT = {
     109,  # ConfigurationInProgress
     308,  # CurrentConfigNotCommittedYet
 }
+CONCERN = {"w": "majority", "wtimeout": 10_000}
 PAUSE = 0.2
 CONNECT_MS = 2000
 
@@ -155,11 +162,50 @@ def next_config(config: Document, members: Iterable[str], settings: Document) ->
     return None
 
 
+def role_of(user: Document) -> Document:
+    """Returns the role of one of the wanted users, as a user's `roles` have it."""
+    return {"db": user["database"], "role": ROLE_PREFIX + user["name"]}
+
+
+def role_changes(
+    present: Iterable[Document], users: Iterable[Document]
+) -> tuple[list[tuple[str, Document]], list[tuple[str, Document]]]:
+    """Returns the commands, each with its database, that bring roles to what `users` need.
+
+    The first are due before the users are changed, the others, which drop roles, afterwards. `present` has
+    the roles of the users' databases as `rolesInfo` shows them, with privileges.
+    """
+    known = {(role["db"], role["role"]): role for role in present}
+    before, wanted = list[tuple[str, Document]](), set()
+    for user in users:
+        database, name = (role := role_of(user))["db"], role["role"]
+        wanted.add((database, name))
+        privileges = [
+            {"resource": {"db": database, "collection": each}, "actions": list(ACTIONS)}
+            for each in sorted(user["collections"])
+        ]
+        change = {"privileges": privileges, "roles": [], "writeConcern": CONCERN}
+        found = known.get((database, name))
+        if found is None:
+            before.append((database, {"createRole": name, **change}))
+        elif _granted(found["privileges"]) != _granted(privileges) or found["roles"]:
+            before.append((database, {"updateRole": name, **change}))
+    stale = [key for key in known if key[1].startswith(ROLE_PREFIX) and key not in wanted]
+    return before, [(database, {"dropRole": name, "writeConcern": CONCERN}) for database, name in stale]
+
+
+def _granted(privileges: Iterable[Document]) -> list[tuple[str, str, list[str]]]:
+    return sorted(
+        (p["resource"].get("db", ""), p["resource"].get("collection", ""), sorted(p["actions"]))
+        for p in privileges
+    )
+
+
 def user_changes(
     present: Mapping[str, list[Document]], wanted: Mapping[str, list[Document]], suffix: str
 ) -> list[Document]:
     """Returns the commands that turn the users `present` into those `wanted`, both subject → roles."""
-    concern = {"writeConcern": {"w": "majority", "wtimeout": 10_000}}
+    concern = {"writeConcern": CONCERN}
     commands: list[Document] = []
     for subject, roles in wanted.items():
         if subject not in present:
@@ -181,15 +227,18 @@ class ReplicaSet:
         self.wanted = wanted
         self.check = check
         self.changed = False
-        self.before: Document = {"members": [], "settings": {}, "users": {}}
-        self.after: Document = {"members": [], "settings": {}, "users": {}}
+        self.before: Document = {"members": [], "settings": {}, "users": {}, "roles": {}}
+        self.after: Document = {"members": [], "settings": {}, "users": {}, "roles": {}}
 
     def ensure(self) -> None:
         """Brings all to the wanted state. Raises Refused, or PyMongoError for what the server refuses."""
         wanted = self.wanted
         members: list[str] = wanted["members"]
-        users = {f"CN={u['name']},{wanted['subject_suffix']}": u["roles"] for u in wanted["users"]}
-        self.after = {"members": sorted(members), "settings": wanted["settings"], "users": users}
+        users = {f"CN={u['name']},{wanted['subject_suffix']}": [role_of(u)] for u in wanted["users"]}
+        roles = {role_of(u)["role"]: sorted(u["collections"]) for u in wanted["users"]}
+        self.after = {
+            "members": sorted(members), "settings": wanted["settings"], "users": users, "roles": roles,
+        }  # fmt: skip
         hosts = find_set(wanted["name"], members, self._ask_members())
         if not hosts:
             self.changed = True
@@ -199,7 +248,10 @@ class ReplicaSet:
             hosts = [wanted["local"]]
         with self._log_in(hosts) as client:
             self._configure(client)
+            before, afterwards = role_changes(self._roles(client), wanted["users"])
+            self._carry_out(client, before)
             self._keep_users(client, users)
+            self._carry_out(client, afterwards)
 
     def _connect(self, address: str, **options: Any) -> "MongoClient[Document]":
         return MongoClient(
@@ -339,10 +391,28 @@ class ReplicaSet:
         present = {user["user"]: user["roles"] for user in found}
         suffix = "," + self.wanted["subject_suffix"]
         self.before["users"] = {s: roles for s, roles in present.items() if s.endswith(suffix)}
-        for command in user_changes(present, users, self.wanted["subject_suffix"]):
+        changes = user_changes(present, users, self.wanted["subject_suffix"])
+        self._carry_out(client, [("$external", command) for command in changes])
+
+    def _roles(self, client: "MongoClient[Document]") -> list[Document]:
+        databases = sorted({user["database"] for user in self.wanted["users"]})
+        found = [
+            role
+            for database in databases
+            for role in client[database].command("rolesInfo", 1, showPrivileges=True)["roles"]
+        ]
+        self.before["roles"] = {
+            role["role"]: sorted(p["resource"].get("collection", "") for p in role["privileges"])
+            for role in found
+            if role["role"].startswith(ROLE_PREFIX)
+        }
+        return found
+
+    def _carry_out(self, client: "MongoClient[Document]", commands: list[tuple[str, Document]]) -> None:
+        for database, command in commands:
             self.changed = True
             if not self.check:
-                client["$external"].command(command)
+                client[database].command(command)
 
     def _wait(self, what: str, test: Callable[[], Any]) -> Any:
         until = time.monotonic() + self.wanted["timeout"]

@@ -50,6 +50,16 @@ def test_a_token_names_its_key_and_two_are_never_alike() -> None:
     assert header == {"alg": "EdDSA", "kid": THUMBPRINT, "typ": "JWT"}
 
 
+async def test_tokens_of_the_key_before_hold_on_while_that_is_known() -> None:
+    before, after = Signer(bytes(32)), Signer(seed(), previous=bytes(32))
+    out, now = before.mint("u", "user", int(time.time())), int(time.time())
+    check = verifier(after).verify
+    assert (await check(f"Bearer {out}")).sub == "u"
+    assert (await check(f"Bearer {after.mint('v', 'user', now)}")).sub == "v"
+    with pytest.raises(Unauthenticated):
+        await verifier(Signer(seed())).verify(f"Bearer {out}")
+
+
 async def test_a_token_holds_for_fifteen_minutes_and_no_longer() -> None:
     signer = Signer(seed())
     check = verifier(signer).verify

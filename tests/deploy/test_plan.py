@@ -60,6 +60,13 @@ class TestCertificates:
         assert names == {"mongodb", "redis", "node-exporter", "lucid-probe"}
         assert "prometheus" in {each.name for each in plan.certificates(CATALOG, made().named("mon1"))}
 
+    def test_name_their_host_only_where_clients_know_the_program_by_it(self) -> None:
+        found = plan.certificates(CATALOG, made().named("data1"))
+        assert {each.name for each in found if "data1" in each.dns} == {"mongodb"}
+        assert {
+            each.name for each in plan.certificates(CATALOG, made().named("edge1")) if "edge1" in each.dns
+        } == {"api-gateway"}
+
     def test_say_what_the_control_machine_knows_whatever_the_host_asks(self) -> None:
         made_up = secrets.complete(CATALOG, {})
         key = ec.generate_private_key(ec.SECP256R1())

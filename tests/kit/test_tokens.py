@@ -60,6 +60,7 @@ class Keys:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.kid = "k1"
         self.failure: LucidError | None = None
 
     async def fetch(self) -> Jwks:
@@ -67,7 +68,7 @@ class Keys:
         await asyncio.sleep(0)
         if self.failure is not None:
             raise self.failure
-        return Jwks((Jwk(kid="k1", x=b64(PUBLIC)),))
+        return Jwks((Jwk(kid=self.kid, x=b64(PUBLIC)),))
 
 
 @pytest.fixture
@@ -159,6 +160,11 @@ class TestUnknownKeys:
         await refusal(verifier, f"Bearer {token(kid='new')}")
         assert keys.asked == 2
 
+    async def test_are_asked_for_at_once_after_a_regular_fetch(self, verifier: Verifier, keys: Keys) -> None:
+        await verifier.verify(f"Bearer {token()}")
+        keys.kid = "k2"
+        assert (await verifier.verify(f"Bearer {token(kid='k2')}")).sub == "user-1"
+
 
 class TestWithoutTheKeys:
     async def test_the_caller_is_not_to_blame(self, verifier: Verifier, keys: Keys) -> None:
@@ -184,6 +190,33 @@ class TestWithoutTheKeys:
         keys.failure = None
         monkeypatch.setattr(tokens, "RETRY_SECONDS", 0.0)
         assert (await verifier.verify(f"Bearer {token()}")).sub == "user-1"
+
+
+class TestOldKeys:
+    async def test_serve_on_while_new_ones_are_asked_for(
+        self, verifier: Verifier, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await verifier.verify(f"Bearer {token()}")
+        monkeypatch.setattr(tokens, "KEYS_SECONDS", 0.0)
+        keys.failure = Unavailable("auth-service is restarted")
+        for _ in range(20):
+            assert (await verifier.verify(f"Bearer {token()}")).sub == "user-1"
+            await asyncio.sleep(0)
+        assert keys.asked == 2
+        keys.failure = None
+        monkeypatch.setattr(tokens, "RETRY_SECONDS", 0.0)
+        await verifier.verify(f"Bearer {token()}")
+        await asyncio.sleep(0.01)
+        assert keys.asked == 3
+
+    async def test_are_not_trusted_for_ever(
+        self, verifier: Verifier, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await verifier.verify(f"Bearer {token()}")
+        monkeypatch.setattr(tokens, "STALE_SECONDS", 0.0)
+        keys.failure = Unavailable("auth-service is away")
+        with pytest.raises(Unavailable):
+            await verifier.verify(f"Bearer {token()}")
 
 
 class TestRoutes:

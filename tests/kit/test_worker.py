@@ -1,9 +1,11 @@
 """What clients of a service see: on several sockets, in a reload, in a stop, in a restart."""
 
 import asyncio
+import errno
 import json
 import random
 import signal
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -158,12 +160,24 @@ class TestDraining:
             assert await watcher.answer() == (200, True, b"draining")
             assert await health.ask("GET", "/ready") == (503, True, b"")
             assert await idle.ask("POST", "/echo", b"two") == (200, True, b"two")
-            with pytest.raises(ConnectionRefusedError):
-                await asyncio.open_connection("127.0.0.1", port)
+            # The one that is still busy keeps the door open.
+            async with connection(port) as late:
+                assert await late.ask("POST", "/echo", b"three") == (200, True, b"three")
             assert await slow.answer() == (200, True, b"done")
+            await until(partial(_refused, port), within=1)
             # Every connection has ended, so nothing is waited for.
             assert await running.ends(within=1) == 0
             assert "resource closed" in running.log
+
+    async def test_is_over_once_idle_connections_had_their_time(self, tmp_path: Path, port: int) -> None:
+        options = {"drain_seconds": 1, "graceful_timeout": 10}
+        async with service(tmp_path, {"name": "plain", "port": port}, options=options) as running:
+            await running.hears("READY=1")
+            async with connection(port) as idle:
+                assert await idle.ask("POST", "/echo", b"one") == (200, False, b"one")
+                running.send(signal.SIGTERM)
+                assert await running.ends(within=1.9) == 0
+                assert await idle.reader.read() == b""
 
     async def test_lets_an_upload_outlast_the_time_for_idle_connections(
         self, tmp_path: Path, port: int
@@ -209,6 +223,11 @@ class TestDraining:
                 running.send(signal.SIGINT)
                 assert await running.ends(within=2) == 0
             assert "resource closed" in running.log
+
+
+def _refused(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
 
 
 async def post_until(done: asyncio.Event, port: int, answered: list[int]) -> None:

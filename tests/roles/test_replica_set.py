@@ -1,10 +1,18 @@
 """What the module lucid_replica_set may change: a set in use is never put at risk."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from plugins.modules.lucid_replica_set import Refused, find_set, next_config, user_changes
+from plugins.modules.lucid_replica_set import (
+    ACTIONS,
+    Refused,
+    find_set,
+    next_config,
+    role_changes,
+    role_of,
+    user_changes,
+)
 
 MEMBERS = ["a:1", "b:1", "c:1"]
 NEW: dict[str, Any] = {"isreplicaset": True}
@@ -76,6 +84,49 @@ class TestConfiguration:
         assert step is not None
         assert step["settings"] == {"heartbeatIntervalMillis": 9, "electionTimeoutMillis": 2}
         assert step["members"] == config("a:1")["members"]
+
+
+def role(user: dict[str, Any], actions: tuple[str, ...] = ACTIONS) -> dict[str, Any]:
+    """As the server shows it."""
+    privileges = [
+        {"resource": {"db": user["database"], "collection": each}, "actions": list(actions[::-1])}
+        for each in user["collections"]
+    ]
+    return {**role_of(user), "privileges": privileges, "roles": []}
+
+
+class TestRoles:
+    ONE: ClassVar = {"name": "one", "database": "lucid", "collections": ["b", "a"]}
+    OTHER: ClassVar = {"name": "other", "database": "lucid", "collections": ["c"]}
+
+    def test_as_wanted_need_nothing_whatever_the_order(self) -> None:
+        assert role_changes([role(self.OTHER), role(self.ONE)], [self.ONE, self.OTHER]) == ([], [])
+
+    def test_give_a_user_its_own_collections_and_no_more(self) -> None:
+        ((database, command),), dropped = role_changes([], [self.ONE])
+        assert (database, command["createRole"], command["roles"], dropped) == ("lucid", "lucid-one", [], [])
+        assert [each["resource"] for each in command["privileges"]] == [
+            {"db": "lucid", "collection": "a"}, {"db": "lucid", "collection": "b"},
+        ]  # fmt: skip
+        assert {action for each in command["privileges"] for action in each["actions"]} == set(ACTIONS)
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            role({**ONE, "collections": ["a", "b", "c"]}),
+            role(ONE, (*ACTIONS, "remove")),
+            {**role(ONE), "roles": [{"db": "lucid", "role": "readWrite"}]},
+        ],
+    )
+    def test_that_say_more_or_something_else_are_set_right(self, changed: dict[str, Any]) -> None:
+        ((database, command),), dropped = role_changes([changed], [self.ONE])
+        assert (database, command["updateRole"], dropped) == ("lucid", "lucid-one", [])
+
+    def test_of_services_that_are_gone_go_after_their_users_and_an_operator_s_stay(self) -> None:
+        own = {"db": "lucid", "role": "reader", "privileges": [], "roles": []}
+        before, after = role_changes([role(self.ONE), role(self.OTHER), own], [self.ONE])
+        assert before == []
+        assert [(database, command["dropRole"]) for database, command in after] == [("lucid", "lucid-other")]
 
 
 class TestUsers:

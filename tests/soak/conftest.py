@@ -4,6 +4,10 @@ import os
 
 import pytest
 
+from tests.site.conftest import site
+
+__all__ = ["site"]
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "soak: takes hours if let; LUCID_SOAK_ROUNDS says how long")

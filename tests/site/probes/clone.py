@@ -87,6 +87,7 @@ def _copy(unit: str, name: str) -> str:
             "[Service]",
             *kept,
             "Type=oneshot",
+            "RuntimeDirectoryPreserve=yes",  # it is the running service's too, which would lose it
             f'ExecStart=/opt/lucid/current/bin/python -I -X faulthandler -c "{START}"',
             f"StandardInput=file:{SPACE}/{name}.in",
             f"StandardOutput=truncate:{SPACE}/{name}.out",

@@ -7,19 +7,20 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-NOT_ON_DISK = {"proc", "sys", "dev"}
+PASSED_OVER = {"/proc", "/sys", "/dev", "/usr"}
+"""What is no disk, and what packages brought (Python's too); what was put there otherwise is searched."""
 OWN_KEYS = ("/etc/lucid/tls/*/*.key", "/etc/ssh/ssh_host_*_key")
 
 
 def main(asked: dict[str, Any]) -> dict[str, Any]:
-    """`asked`: forms (by secret's name, all its forms), roots (directories, or None for every disk).
+    """`asked`: forms (by secret's name, all its forms), roots (directories, or None for all).
 
     Secrets that only this host knows, its private keys, are looked for too. The answer names where which
     secret was found, of files owner, group and mode too, and how much was searched.
     """
     search = Search(asked["forms"] | _own_keys())
-    roots = asked["roots"] or [f"/{name}" for name in os.listdir("/") if name not in NOT_ON_DISK]  # noqa: PTH208
-    files = [path for path in search.files([*roots, "/dev/shm"]) if path.exists()]  # noqa: S108 - to be searched
+    roots = asked["roots"] or [*_tops(), "/usr/local", "/dev/shm"]  # noqa: S108 - to be searched
+    files = [path for path in search.files(roots) if path.exists()]
     found = {str(path): {"secrets": search.names(path.read_bytes()), "owner": _owner(path)} for path in files}
     elsewhere = {}
     processes = list(_processes())
@@ -51,7 +52,14 @@ class Search:
 
     def files(self, roots: list[str]) -> list[Path]:
         """The files below `roots` that hold any."""
-        listed = self._grep("--recursive", "--files-with-matches", "--null", "--devices=skip", *roots)
+        listed = self._grep(
+            "--recursive",
+            "--files-with-matches",
+            "--null",
+            "--devices=skip",
+            "--exclude-dir=site-packages",
+            *roots,
+        )
         done = subprocess.run(listed, stdout=subprocess.PIPE, pass_fds=[self._patterns], check=False)
         return [Path(os.fsdecode(path)) for path in done.stdout.split(b"\0") if path]
 
@@ -80,6 +88,10 @@ def _own_keys() -> dict[str, list[str]]:
             body = [line for line in path.read_text().splitlines() if line and not line.startswith("-----")]
             found[str(path)] = [line for line in body if not line.startswith("b3BlbnNzaC1rZXktdjE")]
     return found
+
+
+def _tops() -> list[str]:
+    return [str(top) for top in Path("/").iterdir() if str(top) not in PASSED_OVER and not top.is_symlink()]
 
 
 def _processes() -> Any:

@@ -15,24 +15,22 @@ UNIT = Path("/run/systemd/system/lucid-proof-leak.service")
 WAIT = "import time; time.sleep(120)"
 
 
-def main(asked: dict[str, Any]) -> list[int]:
+def main(asked: dict[str, Any]) -> int:
     """`asked`: the secret's forms raw, base64 and quoted to plant it; `started`, the answer, to clear up."""
     if "started" in asked:
-        for left in (*FILES, UNIT):
+        subprocess.run(["systemctl", "stop", UNIT.name], check=True)
+        os.kill(asked["started"], signal.SIGKILL)
+        UNIT.unlink()
+        for left in FILES:
             Path(left).unlink()
-        for process in asked["started"]:
-            os.kill(process, signal.SIGKILL)
         subprocess.run(["systemctl", "daemon-reload"], check=True)
-        return []
+        return 0
     for path, form in FILES.items():
         Path(path).write_text(f"something={asked[form]}\n")
-    UNIT.write_text(f"[Service]\nEnvironment=URL=https://u:{asked['raw']}@host/\nExecStart=/bin/true\n")
+    UNIT.write_text(f"[Service]\nEnvironment=URL=https://u:{asked['raw']}@host/\nExecStart=/bin/sleep 120\n")
     subprocess.run(["systemctl", "daemon-reload"], check=True)
+    subprocess.run(["systemctl", "start", UNIT.name], check=True)
     subprocess.run(["logger", "-t", "lucid-proof"], input=f"quoted {asked['quoted']}", text=True, check=True)
     subprocess.run(["journalctl", "--sync"], check=True)
     quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-    by_argument = subprocess.Popen(["python3", "-c", WAIT, asked["raw"]], start_new_session=True, **quiet)
-    by_environment = subprocess.Popen(
-        ["python3", "-c", WAIT], env={"URL": asked["quoted"]}, start_new_session=True, **quiet
-    )
-    return [by_argument.pid, by_environment.pid]
+    return subprocess.Popen(["python3", "-c", WAIT, asked["raw"]], start_new_session=True, **quiet).pid
