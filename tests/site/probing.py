@@ -16,7 +16,7 @@ from lab.run import within
 from tests.site.standing import Site
 
 PROBES = Path(__file__).parent / "probes"
-_START = (
+START = (
     "import json, sys; given = json.load(sys.stdin); names = {}; exec(given['program'], names);"
     "print(json.dumps(names['main'](given['asked'])))"
 )
@@ -30,7 +30,7 @@ def source(probe: str) -> str:
 def on(site: Site, host: str, probe: str, asked: Any, *, seconds: float = 120) -> Any:
     """What a probe answers that runs on a host as root."""
     given = json.dumps({"program": source(probe), "asked": asked})
-    return json.loads(site.on(host, "python3", "-c", _START, given=given, seconds=seconds).stdout)
+    return json.loads(site.on(host, "python3", "-c", START, given=given, seconds=seconds).stdout)
 
 
 def on_each(site: Site, probe: str, asked: Mapping[str, Any], *, seconds: float = 120) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def beside(site: Site, who: str, probe: str, asked: Any, *, seconds: float = 120
     """What a probe answers in the network of `control`, or of another that is no host of the site."""
     given = json.dumps({"program": source(probe), "asked": asked})
     done = subprocess.run(
-        [*within(site.lab.netns(who)), sys.executable, "-c", _START],
+        [*within(site.lab.netns(who)), sys.executable, "-c", START],
         input=given,
         capture_output=True,
         text=True,

@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import Any
 
 UNITS, SPACE = Path("/run/systemd/system"), Path("/run/lucid-proof")
-START = (
-    "import json, sys; given = json.load(sys.stdin); names = {}; exec(given['program'], names);"
-    "print(json.dumps(names['main'](given['asked'])))"
-)
 LEFT_OUT = re.compile(r"(Type|NotifyAccess|ExecStart|ExecReload|WatchdogSec|Restart|RestartSec|Sockets)=")
 PRIVATE = (
     "/etc/lucid/credentials",
@@ -37,7 +33,10 @@ PRIVATE = (
 
 
 def main(asked: dict[str, Any]) -> dict[str, list[Any]]:
-    """`asked`: units, by each the probes (program, asked) to be run in turn; `private` is added to these."""
+    """`asked`: start (what python is to run) and units, by each the probes (program, asked), run in turn.
+
+    A probe is told `private` too, the files that it must not be able to read.
+    """
     SPACE.mkdir(mode=0o700, exist_ok=True)
     private = [str(path) for top in PRIVATE for path in _files(Path(top))]
     copies = {}
@@ -47,7 +46,7 @@ def main(asked: dict[str, Any]) -> dict[str, list[Any]]:
                 name = f"lucid-proof-{unit.removeprefix('lucid-').removesuffix('.service')}-{number}"
                 given = {"program": probe["program"], "asked": probe["asked"] | {"private": private}}
                 (SPACE / f"{name}.in").write_text(json.dumps(given))
-                (UNITS / f"{name}.service").write_text(_copy(unit, name))
+                (UNITS / f"{name}.service").write_text(_copy(unit, name, asked["start"]))
                 copies[name] = unit
         _systemctl("daemon-reload")
         answers: dict[str, list[Any]] = {unit: [] for unit in asked["units"]}
@@ -74,7 +73,7 @@ def _files(top: Path) -> list[Path]:
     return found
 
 
-def _copy(unit: str, name: str) -> str:
+def _copy(unit: str, name: str, start: str) -> str:
     text = subprocess.run(["systemctl", "cat", unit], capture_output=True, text=True, check=True).stdout
     section, kept = "", []
     for line in text.splitlines():
@@ -88,7 +87,7 @@ def _copy(unit: str, name: str) -> str:
             *kept,
             "Type=oneshot",
             "RuntimeDirectoryPreserve=yes",  # it is the running service's too, which would lose it
-            f'ExecStart=/opt/lucid/current/bin/python -I -X faulthandler -c "{START}"',
+            f'ExecStart=/opt/lucid/current/bin/python -I -X faulthandler -c "{start}"',
             f"StandardInput=file:{SPACE}/{name}.in",
             f"StandardOutput=truncate:{SPACE}/{name}.out",
             "StandardError=journal",

@@ -77,7 +77,7 @@ class Search:
 
     def _grep(self, *options: str) -> list[str]:
         patterns = f"--file=/proc/self/fd/{self._patterns}"
-        return ["grep", "--text", "--fixed-strings", "--no-messages", patterns, *options]
+        return ["env", "LC_ALL=C", "grep", "--text", "--fixed-strings", "--no-messages", patterns, *options]
 
 
 def _own_keys() -> dict[str, list[str]]:

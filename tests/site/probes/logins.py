@@ -2,19 +2,21 @@
 
 import socket
 import ssl
+from typing import Any
 
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 TLS = "/etc/lucid/tls"
+AUTHENTICATION_FAILED = 18
 
 
-def main(asked):
+def main(asked: dict[str, str]) -> dict[str, bool]:
     """`asked` is a password by store; answers whether each is accepted."""
     return {store: {"redis": redis, "mongodb": mongodb}[store](asked[store]) for store in asked}
 
 
-def redis(password):
+def redis(password: str) -> bool:
     """Redis answers AUTH with +OK or -WRONGPASS."""
     context = ssl.create_default_context(cafile=f"{TLS}/ca.crt")
     context.load_cert_chain(f"{TLS}/redis/redis.crt", f"{TLS}/redis/redis.key")
@@ -29,9 +31,9 @@ def redis(password):
     return answer.startswith("+OK")
 
 
-def mongodb(password):
-    """MongoDB refuses with code 18."""
-    with MongoClient(
+def mongodb(password: str) -> bool:
+    """MongoDB refuses with AUTHENTICATION_FAILED."""
+    client: MongoClient[dict[str, Any]] = MongoClient(
         "mongodb://localhost:27017/?directConnection=true",
         tls=True,
         tlsCAFile=f"{TLS}/ca.crt",
@@ -40,11 +42,13 @@ def mongodb(password):
         password=password,
         authSource="admin",
         authMechanism="SCRAM-SHA-256",
-    ) as client:
-        try:
-            client.admin.command("ping")
-        except OperationFailure as failure:
-            if failure.code != 18:
-                raise
-            return False
+    )
+    try:
+        client.admin.command("ping")
+    except OperationFailure as failure:
+        if failure.code != AUTHENTICATION_FAILED:
+            raise
+        return False
+    finally:
+        client.close()
     return True
