@@ -6,8 +6,3 @@ from tests.site.standing import Site, changes
 def test_a_second_run_changes_nothing_on_any_host(site: Site) -> None:
     changed = changes(site.playbook("site.yml").stdout)
     assert changed == dict.fromkeys(["localhost", *site.hosts], 0)
-
-
-def test_check_mode_finds_nothing_to_change(site: Site) -> None:
-    changed = changes(site.playbook("site.yml", "--check").stdout)
-    assert changed == dict.fromkeys(["localhost", *site.hosts], 0)

@@ -18,6 +18,22 @@ AT_ONCE = [name for name in rotation.names(catalog.load()) if name not in {"ca",
 """All but those for which something has to be done between the two halves; takes over 16 minutes."""
 
 
+def test_passwords_are_replaced_while_people_work(site: Site) -> None:
+    recovered(site)
+    before = vault(site)
+    assert accepted(site, passwords(before)) == {"redis": True, "mongodb": True}
+    with loaded(site):
+        done = site.playbook(ROTATE, "-e", "rotate=redis_passwords,mongodb_admin_password")
+    assert "the old ones withdrawn: redis_passwords, mongodb_admin_password" in done.stdout
+    after = vault(site)
+    assert after["vault_rotation"] == {}
+    assert after["vault_credentials"] == before["vault_credentials"]
+    assert accepted(site, passwords(after)) == {"redis": True, "mongodb": True}
+    assert accepted(site, passwords(before)) == {"redis": False, "mongodb": False}
+    for secret in (*passwords(before).values(), *passwords(after).values()):
+        assert secret not in done.stdout + done.stderr
+
+
 def test_all_passwords_and_keys(site: Site, tmp_path: Path) -> None:
     recovered(site)
     before = vault(site)
