@@ -86,7 +86,13 @@ class ServiceArbiter(Arbiter):  # type: ignore[misc]  # gunicorn ships no types
         """One turn of the main loop: bring the workers in service closer to what is wanted."""
         current = [worker for worker in self._serving() if worker.generation == self._generation]
         for _ in range(self.num_workers - len(current)):
-            self.spawn_worker()
+            try:
+                self.spawn_worker()
+            except (OSError, RuntimeError) as error:  # no process, no memory, no place for its heartbeat
+                if self._settled in {0, self._generation}:
+                    raise
+                self.log.error("a worker could not be forked: %s", error)
+                return self._abandon_reload()
         ready = [worker for worker in current if worker.ready]
         if len(ready) >= self.num_workers:
             kept = ready[-self.num_workers :]
@@ -98,6 +104,7 @@ class ServiceArbiter(Arbiter):  # type: ignore[misc]  # gunicorn ships no types
                 self._notifier.send("READY=1")
         self._press_retired()
         self._report(len(ready))
+        return None
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
         """Wait for signals, shortly while workers come or go."""

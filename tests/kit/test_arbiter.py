@@ -185,6 +185,20 @@ class TestReload:
             await running.logs(f"told of the end of {served_by}")
             assert running.process.returncode is None
 
+    async def test_that_cannot_fork_leaves_the_old_workers_in_service(
+        self, tmp_path: Path, plain: dict[str, Any]
+    ) -> None:
+        beats = tmp_path / "beats"
+        beats.mkdir()
+        async with service(tmp_path, plain, environment={"RUNTIME_DIRECTORY": str(beats)}) as running:
+            await running.hears("READY=1")
+            before = await pid_at(plain["port"])
+            beats.rmdir()
+            running.send(signal.SIGHUP)
+            await running.logs("a worker could not be forked")
+            await running.hears("READY=1", count=2)
+            assert await pid_at(plain["port"]) == before
+
     async def test_kills_an_old_worker_that_does_not_end(self, tmp_path: Path, plain: dict[str, Any]) -> None:
         options = {"graceful_timeout": 1, "drain_seconds": 0.1}
         async with service(tmp_path, plain, cleanup=60, options=options) as running:
