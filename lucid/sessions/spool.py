@@ -96,11 +96,14 @@ class Spool:
         return SessionSpool(self._quota, directory)
 
     def discard(self, session: str) -> None:
-        """Remove a session with all its files: all or nothing, even if interrupted."""
+        """Remove a session with all its files: all or nothing. One that is gone is no error."""
         directory = self._directory(session)
         size = sum(path.stat().st_size for path in directory.glob("*"))
         doomed = self.root / f".{_DISCARDED}{session}"
-        directory.rename(doomed)
+        try:
+            directory.rename(doomed)
+        except FileNotFoundError:  # somebody else was quicker
+            return
         sync_directory(self.root)
         shutil.rmtree(doomed)
         self._quota.account(-size)

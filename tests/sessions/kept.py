@@ -15,6 +15,7 @@ from lucid.contracts.types import ChunkPath, SessionPath
 from lucid.evidence import merkle
 from lucid.kit.mongo import Document
 from lucid.kit.routes import NOTHING
+from lucid.sessions.api_access import ACCESS
 from lucid.sessions.chunking import Chunk, Chunker, ChunkLimits
 from lucid.sessions.fmp4 import FragmentSplitter, InitSegment
 from tests.blocks.world import START_MS, Signer
@@ -71,7 +72,12 @@ async def keep(house: Deployment, owner: Person, *, closed: bool = True) -> str:
     async def final() -> bool:
         return (await api.call(anchoring.STATUS, anchoring.AnchorPath(entries[-1].hash))).state == "final"
 
+    async def can_be_handed_out() -> bool:
+        """Whether session-api's own key is in the log, with which it notes who was given what."""
+        return house.apps["session-api"][ACCESS].signer.registered
+
     await until(final)
+    await until(can_be_handed_out)
     await rewrite(
         house,
         session,

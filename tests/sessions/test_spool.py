@@ -50,6 +50,8 @@ class TestSessions:
         spool.discard("s1")
         assert spool.sessions() == []
         assert spool.usage_bytes() == 0
+        spool.discard("s1")
+        assert spool.usage_bytes() == 0
 
     def test_whose_discarding_was_interrupted_are_gone_at_the_next_start(self, root: Path) -> None:
         (root / ".discarded-s1").mkdir(parents=True)

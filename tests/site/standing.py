@@ -1,6 +1,7 @@
 """What tests do with a site that stands: commands on its hosts over ssh, playbooks, calls to its gateway."""
 
 import os
+import re
 import shlex
 import subprocess
 import time
@@ -120,9 +121,5 @@ class Site:
 def changes(played: str) -> dict[str, int]:
     """Each host's number of changes, from a playbook's recap."""
     recap = played.rpartition("PLAY RECAP")[2]
-    counts = {}
-    for line in recap.splitlines():
-        name, colon, rest = line.partition(":")
-        if colon:
-            counts[name.strip()] = int(dict(item.split("=") for item in rest.split())["changed"])
-    return counts
+    found = re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+) ", recap, re.MULTILINE)
+    return {host: int(count) for host, count in found}
