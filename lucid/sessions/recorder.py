@@ -65,6 +65,8 @@ class Recorder:
         self._tasks = tasks
         self._workdir = workdir
         self._recordings: dict[str, tuple[Recording, Delivery | None]] = {}
+        self._starting: set[str] = set()
+        """Sessions whose place in the spool is being made."""
 
     async def recover(self) -> None:
         """Goes on with every recording that an earlier life of this service left behind."""
@@ -96,14 +98,19 @@ class Recorder:
         if request.session in self._recordings:
             raise Conflict(f"session {request.session} is being recorded already", code=Code.EXISTS)
         await self._peers.signer.check()
+        if request.session in self._starting:
+            raise Conflict(f"session {request.session} is being started already", code=Code.EXISTS)
+        self._starting.add(request.session)
         try:
             spool = await asyncio.to_thread(self._spool.create, request.session)
+            state = State(request=request, phase="recording", started_ms=now_ms())
+            recording = self._adopt(state, spool)
         except SpoolFullError as error:
             raise StorageFull(str(error)) from None
         except SpoolError as error:
             raise Conflict(str(error), code=Code.EXISTS) from None
-        state = State(request=request, phase="recording", started_ms=now_ms())
-        recording = self._adopt(state, spool)
+        finally:
+            self._starting.discard(request.session)
         try:
             await recording.change(lambda _: msgspec.structs.replace(state))
         except SpoolFullError as error:
@@ -138,7 +145,10 @@ class Recorder:
         """
         recording = self._recordings[session][0] if session in self._recordings else None
         if recording is None:
-            if session in await asyncio.to_thread(self._spool.sessions):
+            left = session in await asyncio.to_thread(self._spool.sessions)
+            if session in self._starting or session in self._recordings:  # begun meanwhile
+                raise Conflict("the recording is starting", code=Code.SESSION_STATE, state="recording")
+            if left:
                 await asyncio.to_thread(self._spool.discard, session)
         elif recording.state.phase == "failed":
             for work in ("capture", "delivery"):
