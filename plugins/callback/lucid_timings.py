@@ -24,7 +24,7 @@ options:
       - section: callback_lucid_timings
         key: shown
   file:
-    description: Where to write the seconds of each task as JSON, by name; empty for nowhere.
+    description: Where to write the seconds of each task as JSON, by name; empty leaves it out.
     type: str
     default: ""
     env:
