@@ -28,22 +28,21 @@ async def store_and_kill(
     session: str,
     chunks: int,
     kills: int,
-) -> int:
+) -> None:
     """Sends chunks, each until it is acknowledged, under `kills` kills; checks that all are there, once.
 
-    Returns how often somebody was killed while chunks were still on their way.
+    The chunks are handed out in stretches, and somebody dies within each stretch but the last, so that a kill
+    meets chunks on their way, however fast the machine is.
     """
     for name in SERVICES:
         await hosts.start(name)
     recorder = await house.client("session-recorder")
     await api.call(processor.CREATE_KEY, SessionPath(session))
-    waiting = list(range(chunks))
+    waiting: asyncio.Queue[int | None] = asyncio.Queue()
     receipts: dict[int, bytes] = {}
-    deaths = 0
 
     async def send() -> None:
-        while waiting:
-            index = waiting.pop(0)
+        while (index := await waiting.get()) is not None:
             raw, nonce = os.urandom(rng.randrange(1, LARGEST)), os.urandom(32)
             while index not in receipts:
                 try:
@@ -52,16 +51,24 @@ async def store_and_kill(
                     await asyncio.sleep(0.1)
                     continue
                 receipts[index] = receipt.leaf.encode()
-            await asyncio.sleep(0.05)
 
     async with asyncio.timeout(60 + 10 * kills), asyncio.TaskGroup() as work:
-        senders = [work.create_task(send()) for _ in range(SENDERS)]
-        for _ in range(kills):
-            await asyncio.sleep(rng.uniform(0.05, 0.8))
-            deaths += not all(sender.done() for sender in senders)
+        for _ in range(SENDERS):
+            work.create_task(send())
+        handed = 0
+        for number in range(1, kills + 1):
+            stretch, start = range(handed, chunks * number // (kills + 1)), len(receipts)
+            for index in stretch:
+                waiting.put_nowait(index)
+            handed = stretch.stop
+            moment = rng.randrange(start, handed)
+            while len(receipts) < moment:
+                await asyncio.sleep(rng.uniform(0.001, 0.02))
             name = rng.choice(SERVICES)
             await hosts.kill(name)
             await hosts.start(name)
+        for remaining in (*range(handed, chunks), *[None] * SENDERS):
+            waiting.put_nowait(remaining)
     stored = await stored_leaves(api, session)
     assert stored == [receipts[index] for index in range(chunks)]
     root = house.directory / "state/session-storage/chunks"
@@ -70,4 +77,3 @@ async def store_and_kill(
         name = f"{leaf.index:08d}-{leaf.sealed_sha256[:16]}"
         content = (root / session / str(leaf.track) / name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == leaf.sealed_sha256
-    return deaths
