@@ -15,7 +15,7 @@ from tests.site.reachable import SECONDS, Reach, differences
 from tests.site.standing import Site
 
 SERVICES = catalog.load().services
-EXPOSURE, EXPOSURE_OF_HELPED, EXPOSURE_AT_BOOT = 1.5, 2.5, 4.0
+EXPOSURE, EXPOSURE_OF_HELPED = 1.5, 2.5
 REFUSED = {"EPERM", "EACCES", "EAFNOSUPPORT", "ENOENT", "EROFS"}
 TOOLS = (
     "/bin/sh",
@@ -156,10 +156,7 @@ class TestAServiceMayNot:
 
 
 def test_systemd_rates_the_exposure_of_every_unit_as_low(site: Site) -> None:
-    """From 0 (sealed) to 10 (wide open). One that runs other programs may have a little more, and says so.
-
-    The firewall's is loaded before there is anything that most settings could hide.
-    """
+    """From 0 (sealed) to 10 (wide open). One that runs other programs may have a little more, and says so."""
     rated = {host: _rated(site.on(host, "sh", "-c", _RATE).stdout) for host in site.hosts}
     found = {unit for rates in rated.values() for unit in rates}
     assert found >= {f"lucid-{name}.service" for name in SERVICES}
@@ -167,8 +164,6 @@ def test_systemd_rates_the_exposure_of_every_unit_as_low(site: Site) -> None:
         for unit, rate in rates.items():
             text = site.on(host, "systemctl", "cat", unit).stdout if rate > EXPOSURE else ""
             limit = EXPOSURE_OF_HELPED if re.search(r"^# It runs \w", text, re.MULTILINE) else EXPOSURE
-            if unit == "lucid-firewall.service":
-                limit = EXPOSURE_AT_BOOT
             assert rate <= limit, f"{unit} on {host}: {rate}"
 
 
