@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
+from subprocess import Popen
 from typing import Any
 
 import msgspec
@@ -35,10 +36,16 @@ class Recorded:
         self._threads = [threading.Thread(target=self._listen, daemon=True)]
         self._threads[0].start()
         self.session: str = self._said.get(timeout=START_SECONDS)["session"]
-        follow = ("sudo", "tail", "--lines=+1", "--follow=name", "--retry")
-        self._tail = site.begin("ssh", "rdp1", *follow, f"{SPOOL}/{self.session}/leaves.jsonl")
-        self._threads.append(threading.Thread(target=self._witness, daemon=True))
-        self._threads[1].start()
+        self._tails: list[Popen[str]] = []
+        self.follow()
+
+    def follow(self) -> None:
+        """Watches receipts from the next unknown one on; again, where rdp1 was off meanwhile."""
+        command = ("sudo", "tail", f"--lines=+{len(self.acknowledged) + 1}", "--follow=name", "--retry")
+        tail = self._site.begin("ssh", "rdp1", *command, f"{SPOOL}/{self.session}/leaves.jsonl")
+        self._tails.append(tail)
+        self._threads.append(threading.Thread(target=self._witness, args=[tail], daemon=True))
+        self._threads[-1].start()
 
     def finish(self) -> End:
         """Ends the recording; its bundle must verify and hold every chunk that was ever acknowledged."""
@@ -68,7 +75,7 @@ class Recorded:
 
     def close(self) -> None:
         """Ends what still runs."""
-        for process in (self._runner, self._tail):
+        for process in (self._runner, *self._tails):
             process.kill()
             process.communicate()
 
@@ -83,9 +90,9 @@ class Recorded:
             else:
                 self._said.put(said)
 
-    def _witness(self) -> None:
-        assert self._tail.stdout is not None
-        for line in self._tail.stdout:
+    def _witness(self, tail: Popen[str]) -> None:
+        assert tail.stdout is not None
+        for line in tail.stdout:
             self.acknowledged.append(line.rstrip("\n").encode())
 
 
