@@ -76,8 +76,9 @@ def _parameters(route: Route[Any, Any, Any]) -> list[dict[str, Any]]:
 def _failures(route: Route[Any, Any, Any], schema_of: dict[Any, Any]) -> dict[str, Any]:
     by_status: dict[int, list[str]] = {}
     for code in route.errors:
-        by_status.setdefault(code.status, []).append(code.label)
-    failures = {str(s): ", ".join(labels) for s, labels in sorted(by_status.items())}
+        meaning = code.name.replace("_", " ").lower()
+        by_status.setdefault(code.status, []).append(f"{meaning} ({code.label})")
+    failures = {str(s): f"{', '.join(texts)}." for s, texts in sorted(by_status.items())}
     failures["default"] = "Any other failure."
     content = {"application/json": {"schema": schema_of[Envelope]}}
     return {status: {"description": text, "content": content} for status, text in failures.items()}
