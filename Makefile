@@ -71,6 +71,10 @@ bench: setup-bench ## the figures, beside the bare C libraries and other program
 setup-bench:
 	@scripts/setup bench
 
+.PHONY: docs
+docs: setup ## renew docs/api.md from the routes
+	@$(BIN)/python -m lucid.gateway.reference >docs/api.md
+
 .PHONY: lock
 lock: setup ## renew requirements/*.txt from requirements/*.in
 	@for name in runtime dev deploy stack; do \

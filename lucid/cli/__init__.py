@@ -31,6 +31,7 @@ Exit codes:
 
 COMMANDS = {
     "access": "lucid.cli.life:access",
+    "api": "lucid.cli.ask:api",
     "bundle": "lucid.cli.bundle:bundle",
     "dev": "lucid.cli.dev:dev",
     "erase": "lucid.cli.life:erase",

@@ -3,9 +3,9 @@
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -80,10 +80,11 @@ class Api:
 
         Raises ApiError.
         """
+        request = self._request(route, params, body)
         until = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                async with self._open(route, params, body, ANSWER_SECONDS) as answer:
+                async with self._open(request) as answer:
                     return _decode(route, await answer.read())
             except ApiError as error:
                 if not (route.idempotent and error.unavailable) or time.monotonic() > until:
@@ -98,53 +99,67 @@ class Api:
 
         Raises ApiError, also while it is being read.
         """
-        async with self._open(route, params, None, None, headers) as answer:
+        request = self._request(route, params, None)
+        parts = {206} if "Range" in headers else set()
+        async with self._open(
+            replace(request, headers=headers, statuses=request.statuses | parts, seconds=None)
+        ) as answer:
             yield answer
 
     @asynccontextmanager
-    async def _open(
-        self,
-        route: Route[P, B, R],
-        params: P,
-        body: object,
-        seconds: float | None,
-        headers: Mapping[str, str] = NO_HEADERS,
+    async def ask(
+        self, method: str, path: str, query: Sequence[tuple[str, str]], body: bytes | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Any request, `path` without the prefix, with JSON as `body`; its answer if that is a success.
+
+        Raises ApiError.
+        """
+        url = URL(self._target.url.rstrip("/") + PREFIX + path).extend_query(query)
+        private = self._token is not None or self._target.operator is not None
+        async with self._open(_Request(method, url, frozenset(range(200, 300)), private, body)) as answer:
+            yield answer
+
+    def _request(self, route: Route[P, B, R], params: P, body: object) -> "_Request":
+        return _Request(
+            route.method,
+            _url(self._target.url, route, params),
+            frozenset({route.status}),
+            route.access > Access.PUBLIC,
+            None if body is None else msgspec.json.encode(body),
+        )
+
+    @asynccontextmanager
+    async def _open(self, request: "_Request") -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer, logged in anew where the token has expired."""
-        if route.access > Access.PUBLIC and self._token is None:
+        if request.private and self._token is None:
             await self._log_in()
         try:
-            async with self._send(route, params, body, seconds, headers) as answer:
+            async with self._send(request) as answer:
                 yield answer
         except _ExpiredError:
             await self._log_in()
-            async with self._send(route, params, body, seconds, headers) as answer:
+            async with self._send(request) as answer:
                 yield answer
 
     @asynccontextmanager
-    async def _send(
-        self,
-        route: Route[P, B, R],
-        params: P,
-        body: object,
-        seconds: float | None,
-        headers: Mapping[str, str],
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        head = dict(headers)
-        if body is not None:
+    async def _send(self, request: "_Request") -> AsyncIterator[aiohttp.ClientResponse]:
+        head = dict(request.headers)
+        if request.body is not None:
             head["Content-Type"] = "application/json"
-        if route.access > Access.PUBLIC:
+        if request.private:
             head["Authorization"] = f"Bearer {self._token}"
         try:
             async with self._session.request(
-                route.method,
-                _url(self._target.url, route, params),
-                data=msgspec.json.encode(body) if body is not None else None,
+                request.method,
+                request.url,
+                data=request.body,
                 headers=head,
-                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=5.0, sock_read=ANSWER_SECONDS),
+                timeout=aiohttp.ClientTimeout(
+                    total=request.seconds, sock_connect=5.0, sock_read=ANSWER_SECONDS
+                ),
                 allow_redirects=False,
             ) as answer:
-                if answer.status != route.status and not (answer.status == 206 and "Range" in head):
+                if answer.status not in request.statuses:
                     raise self._refusal(await answer.read(), answer.status)
                 yield answer
         except aiohttp.ClientConnectorCertificateError as error:
@@ -174,6 +189,23 @@ class Api:
         self._token = None
         tokens = await self.call(auth_service.LOGIN, NOTHING, login)
         self._token = tokens.access_token
+
+
+@dataclass(frozen=True)
+class _Request:
+    """One request as it goes out."""
+
+    method: str
+    url: URL
+    statuses: frozenset[int]
+    """Which answers are what was asked for."""
+    private: bool
+    """Whether it needs a token."""
+    body: bytes | None
+    """JSON."""
+    headers: Mapping[str, str] = NO_HEADERS
+    seconds: float | None = ANSWER_SECONDS
+    """For the whole answer; None for as long as bytes keep coming."""
 
 
 class _ExpiredError(ApiError):

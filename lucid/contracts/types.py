@@ -4,14 +4,9 @@ from typing import Annotated
 
 import msgspec
 
-SessionId = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
-        description="Session id: a UUID in lower case.",
-    ),
-]
-UserId = SessionId
+_UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+SessionId = Annotated[str, msgspec.Meta(pattern=_UUID, description="Session id: a UUID in lower case.")]
+UserId = Annotated[str, msgspec.Meta(pattern=_UUID, description="Account id: a UUID in lower case.")]
 Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$", description="SHA-256, lower-case hex.")]
 Track = Annotated[int, msgspec.Meta(ge=0, le=15, description="0 is the picture.")]
 Index = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1, description="Position within the track, from 0.")]

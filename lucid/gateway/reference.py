@@ -6,9 +6,12 @@ does at its safest level.
 
 import base64
 import hashlib
+import sys
 from html import escape
 
+from lucid import catalog
 from lucid.gateway.outline import Schema, Value, groups, shapes
+from lucid.gateway.table import document
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --link: #06c; }
@@ -29,15 +32,15 @@ STYLE_SOURCE = f"'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest
 """What a Content-Security-Policy has to admit as style for the page."""
 
 
-def markdown(document: Schema) -> str:
+def markdown(described: Schema) -> str:
     """The reference as Markdown."""
     lines = [
-        f"# {document['info']['title']}",
+        f"# {described['info']['title']}",
         "",
-        "Every gateway shows this page at `/api/v1/docs`, and as OpenAPI 3.1 at `/api/v1/openapi.json`. Every",
-        "failure carries an [Envelope](#envelope). Made from the routes by `make docs`; do not edit.",
+        "Every gateway shows this page at `/api/v1/docs`, and as OpenAPI 3.1 at `/api/v1/openapi.json`.",
+        "Every failure carries an [Envelope](#envelope). Made from the routes by `make docs`; do not edit.",
     ]
-    for group, found in groups(document).items():
+    for group, found in groups(described).items():
         lines += ["", f"## {group}"]
         for each in found:
             lines += ["", f"### `{each.method} {each.path}`", "", f"{each.summary}. {each.text}"]
@@ -46,7 +49,7 @@ def markdown(document: Schema) -> str:
                 lines += ["", f"Body: {_linked(each.body)}"]
             lines += [""] + [f"- {status}: {_linked(text)}" for status, text in each.answers]
     lines += ["", "## Shapes"]
-    for shape in shapes(document):
+    for shape in shapes(described):
         lines += ["", f"### {shape.name}", "", " ".join(shape.text.split())]
         lines += _table(shape.values, ("name", "type", "meaning"))
     return "\n".join(lines) + "\n"
@@ -77,14 +80,14 @@ def _linked(text: str) -> str:
     )
 
 
-def html(document: Schema) -> str:
+def html(described: Schema) -> str:
     """The reference as one page."""
-    grouped = groups(document)
-    title = escape(document["info"]["title"])
+    grouped = groups(described)
+    title = escape(described["info"]["title"])
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<style>{STYLE}</style><h1>{title} {escape(document['info']['version'])}</h1>",
+        f"<style>{STYLE}</style><h1>{title} {escape(described['info']['version'])}</h1>",
         '<p>Every failure carries an <a href="#envelope">Envelope</a>. For programs: ',
         '<a href="openapi.json">OpenAPI 3.1</a>.</p><nav>',
         *(f'<a href="#{name}">{name}</a>' for name in grouped),
@@ -103,7 +106,7 @@ def html(document: Schema) -> str:
             rows = (f"<tr><td>{status}<td>{_html_linked(text)}" for status, text in each.answers)
             parts.append(f"<table class=answers><tr><th>status<th>answer{''.join(rows)}</table>")
     parts.append('<h2 id="shapes">Shapes</h2>')
-    for shape in shapes(document):
+    for shape in shapes(described):
         parts.append(f'<h3 id="{shape.name.lower()}">{shape.name}</h3><p>{escape(shape.text)}</p>')
         parts.append(_html_table(shape.values, place=False))
     return "\n".join(parts)
@@ -126,3 +129,7 @@ def _html_linked(text: str) -> str:
         f'<a href="#{name.lower()}">{name}</a>{rest}'
         for name, _, rest in (part.partition("]") for part in parts[1:])
     )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown(document(catalog.load())))

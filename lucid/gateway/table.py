@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import Any
 
 from lucid.catalog import Catalog
+from lucid.contracts import api_gateway
+from lucid.kit import openapi
 from lucid.kit.routes import Access, Route
 
 
@@ -27,3 +29,8 @@ def public_routes(catalog: Catalog) -> tuple[Route[Any, Any, Any], ...]:
                 )
             found.append(route)
     return tuple(found)
+
+
+def document(catalog: Catalog) -> dict[str, Any]:
+    """The OpenAPI document of all that the gateway answers."""
+    return openapi.document("API", (*api_gateway.ROUTES, *public_routes(catalog)), api_gateway.PREFIX)
