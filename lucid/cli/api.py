@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TypeVar
 
 import aiohttp
@@ -28,7 +27,6 @@ ANSWER_SECONDS = 60.0
 PATIENCE_SECONDS = 30.0
 """How long a question is repeated while the deployment, or a service of it, is away."""
 _PAUSE_SECONDS = 0.5
-NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class ApiError(Exception):
@@ -203,7 +201,7 @@ class _Request:
     """Whether it needs a token."""
     body: bytes | None
     """JSON."""
-    headers: Mapping[str, str] = NO_HEADERS
+    headers: Mapping[str, str] = field(default_factory=dict)
     seconds: float | None = ANSWER_SECONDS
     """For the whole answer; None for as long as bytes keep coming."""
 

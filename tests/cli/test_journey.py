@@ -162,3 +162,38 @@ class TestWhatFollowsARecording:
         assert stack.lucid("bundle", session, "--no-chunks", "-o", receipt).returncode == 0
         assert stack.lucid("verify", receipt, "--trust", str(evidence / "trust")).returncode == 0
         assert "case [7]" in stack.lucid("access", session).stdout
+
+
+class TestAnyRequest:
+    def test_prints_what_the_api_answers(self, stack: RunningStack, session: str) -> None:
+        answer = stack.lucid("api", "GET", "/sessions", "-q", "limit=1")
+        assert answer.returncode == 0, answer.stderr
+        assert [each["id"] for each in json.loads(answer.stdout)["sessions"]] == [session]
+
+    def test_takes_a_body(self, stack: RunningStack, tmp_path: Path) -> None:
+        body = tmp_path / "new.json"
+        body.write_text('{"name": "by hand"}')
+        made = stack.lucid("api", "post", "/sessions", "-d", f"@{body}")
+        assert made.returncode == 0, made.stderr
+        assert json.loads(made.stdout)["name"] == "by hand"
+
+    def test_that_is_refused_says_why_and_fails(self, stack: RunningStack) -> None:
+        answer = stack.lucid("api", "GET", "/sessions", "-q", "limit=1000")
+        assert answer.returncode == 1
+        assert "LUCID_ERR_1004" in answer.stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "complaint"),
+        [
+            (("GET", "sessions"), "begins with a slash"),
+            (("GET", "/sessions", "-q", "limit"), "NAME=VALUE"),
+            (("POST", "/sessions", "-d", "{name"), "not JSON"),
+            (("POST", "/sessions", "-d", "@/nowhere"), "No such file"),
+        ],
+    )
+    def test_that_cannot_be_sent_is_misuse(
+        self, stack: RunningStack, arguments: tuple[str, ...], complaint: str
+    ) -> None:
+        answer = stack.lucid("api", *arguments)
+        assert answer.returncode == 2
+        assert complaint in answer.stderr
