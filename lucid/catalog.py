@@ -31,7 +31,7 @@ Factory = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+:[a-z_]+$")]
 
 T = TypeVar("T")
 
-_SECTIONS = ("stores", "observers", "exporters", "services")
+_SECTIONS = ("stores", "observers", "exporters", "carriers", "services")
 MONGODB = "mongodb"
 OFFSET_VARIABLE = "LUCID_PORT_OFFSET"
 MAX_OFFSET = 30_000
@@ -74,6 +74,13 @@ class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     local_port: Port
     """TCP port on the single machine, where all groups share one address."""
     tls: Tls
+    carrier: Name | None = None
+    """The only program that connects: it heads each connection with whose it is (PROXY protocol)."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether programs of the same host speak HTTP here."""
+        return self.tls is Tls.NONE and self.carrier is None
 
 
 class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,6 +111,15 @@ class Exporter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     user: Name
     port: Port
+
+
+class Carrier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A program that carries other people's connections to a service on its own host."""
+
+    user: Name
+    group: Group
+    ports: tuple[Port, ...]
+    """What it listens on, on loopback."""
 
 
 class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -153,6 +169,7 @@ class Catalog(msgspec.Struct, frozen=True):
     stores: dict[str, Store]
     observers: dict[str, Observer]
     exporters: dict[str, Exporter]
+    carriers: dict[str, Carrier]
 
     def callers_of(self, name: str) -> frozenset[str]:
         """The services whose certificate `name` admits."""
@@ -219,12 +236,13 @@ def parse(text: str, source: str) -> Catalog:
     stores = reader.section(top["stores"], Store, "store")
     observers = reader.section(top["observers"], Observer, "observer")
     exporters = reader.section(top["exporters"], Exporter, "exporter")
+    carriers = reader.section(top["carriers"], Carrier, "carrier")
     service_nodes = reader.mapping(top["services"], "services")
     services = {
         name: reader.convert(node, Service, f"service {name}", {"name": name})
         for name, node in service_nodes.items()
     }
-    catalog = Catalog(services, stores, observers, exporters)
+    catalog = Catalog(services, stores, observers, exporters, carriers)
     _check(catalog, reader, service_nodes, store_nodes)
     return catalog
 
@@ -312,6 +330,7 @@ def _check(
     """What no single entry can show: references, ports and order."""
     _check_references(catalog, reader, nodes)
     _check_collections(catalog, reader, nodes)
+    _check_carriers(catalog, reader, nodes)
     _check_ports(catalog, reader, nodes, store_nodes)
     try:
         catalog.start_order()
@@ -353,6 +372,19 @@ def _check_collections(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.
             owners[service.database, name] = service.name
 
 
+def _check_carriers(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node]) -> None:
+    for service in catalog.services.values():
+        for i, listen in enumerate(service.listen):
+            if listen.carrier is None:
+                continue
+            at = reader.find(nodes[service.name], f"$.listen[{i}].carrier")
+            carrier = catalog.carriers.get(listen.carrier)
+            if carrier is None or carrier.group is not service.group:
+                raise reader.fail(at, f"group {service.group.value} has no carrier `{listen.carrier}`")
+            if listen.tls is not Tls.NONE or i == 0:
+                raise reader.fail(at, "a carrier's socket has `tls: none` and stands behind another one")
+
+
 def _check_ports(
     catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node], store_nodes: dict[str, yaml.Node]
 ) -> None:
@@ -365,7 +397,7 @@ def _check_ports(
         for i, listen in enumerate(service.listen)
     ]
     everywhere = {exporter.port: name for name, exporter in catalog.exporters.items()}
-    taken: dict[tuple[Group, int], str] = {}
+    taken = {(each.group, port): name for name, each in catalog.carriers.items() for port in each.ports}
     local: dict[int, str] = {}
     for name, group, ports, local_port, node in sockets:
         for port in ports:

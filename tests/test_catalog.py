@@ -58,6 +58,7 @@ services:
     collections: [others]
     calls: []
 exporters: {node-exporter: {user: prometheus, port: 9100}}
+carriers: {tor: {user: debian-tor, group: edge, ports: [9050]}, far: {user: far, group: core, ports: []}}
 """
 
 BAD = {
@@ -91,6 +92,12 @@ BAD = {
     "wrong type in a list": ("port: 8080,", "port: high,", 13, "(in `listen[1].port`)"),
     "out of range": ("port: 8080,", "port: 80800,", 13, "Expected `int` <= 65535"),
     "wrong choice": ("tls: none", "tls: maybe", 13, "Invalid enum value 'maybe'"),
+    "unknown carrier": ("tls: none", "tls: none, carrier: mule", 13, "group edge has no carrier `mule`"),
+    "carrier of another group": ("tls: none", "tls: none, carrier: far", 13,
+        "group edge has no carrier `far`"),
+    "carrier and TLS": ("tls: none", "tls: server, carrier: tor", 13, "has `tls: none`"),
+    "carrier at the entry": ("tls: server", "tls: none, carrier: tor", 12, "stands behind another one"),
+    "clash with a carrier": ("port: 8080,", "port: 9050,", 13, "port 9050 of front is taken by tor"),
     "wrong pattern": ("lucid.web.back:create", "lucid.web.back", 24, "(in `app`)"),
     "list for text": ("memory: 1G\n    cpu: 100\n    stores: []",
         "memory:\n      - 1G\n    cpu: 100\n    stores: []",
@@ -146,7 +153,10 @@ class TestABadCatalogue:
             ("# nothing\n", "the file is empty"),
             ("- a\n", "the catalogue must be a mapping of names"),
             ("text", "the catalogue must be a mapping of names"),
-            ("stores:\nobservers: []\nexporters: []\nservices: {}\n", "stores must be a mapping of names"),
+            (
+                "stores:\nobservers: []\nexporters: []\ncarriers: {}\nservices: {}\n",
+                "stores must be a mapping of names",
+            ),
             ("a: 1\n---\nb: 2\n", "not YAML"),
         ],
     )

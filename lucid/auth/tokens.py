@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from lucid.kit.tokens import ALGORITHM, AUDIENCE, ISSUER, Claims, Jwk, Jwks
 
 ACCESS_SECONDS = 15 * 60
-SEED_BYTES = 32
 
 
 class Signer:
@@ -28,12 +27,14 @@ class Signer:
         before = () if previous is None else (_jwk(Ed25519PrivateKey.from_private_bytes(previous)),)
         self.jwks = Jwks((own, *before))
 
-    def mint(self, user: str, role: str, now: int) -> str:
-        """A token for `user` that holds from `now` (Unix seconds) for `ACCESS_SECONDS`."""
+    def mint(self, user: str, role: str, now: int, session: str) -> str:
+        """A token for `user`'s login `session` that holds from `now` (Unix seconds) for `ACCESS_SECONDS`."""
         claims = Claims(
             sub=user,
             role=role,
+            sid=session,
             iat=now,
+            nbf=now,
             exp=now + ACCESS_SECONDS,
             jti=uuid.uuid4().hex,
             iss=ISSUER,

@@ -70,13 +70,13 @@ async def status(call: Call, _params: Nothing, _body: Nothing) -> contract.Chain
 async def trust_file(call: Call, _params: Nothing, _body: Nothing) -> Stream:
     """The trust file, as this engine sees itself."""
     data = trust.encode(_trust_file(call.app[RUNNER].chain))
-    return _whole(data, "application/json")
+    return _whole(data)
 
 
 @handlers.on(contract.CHECKPOINT)
 async def checkpoint(call: Call, _params: Nothing, _body: Nothing) -> Stream:
     """The newest published checkpoint."""
-    return _whole(_published(call).note, "text/plain")
+    return _whole(_published(call).note)
 
 
 @handlers.on(contract.BLOCKS)
@@ -273,8 +273,8 @@ def _hex(hashes: Sequence[bytes]) -> tuple[str, ...]:
     return tuple(each.hex() for each in hashes)
 
 
-def _whole(data: bytes, content_type: str) -> Stream:
+def _whole(data: bytes) -> Stream:
     async def pieces() -> AsyncIterator[bytes]:
         yield data
 
-    return Stream(pieces(), length=len(data), content_type=content_type)
+    return Stream(pieces(), length=len(data))

@@ -37,6 +37,8 @@ COMMANDS = {
     "erase": "lucid.cli.life:erase",
     "firewall": "lucid.cli.firewall:firewall",
     "hold": "lucid.cli.life:hold",
+    "login": "lucid.cli.login:login",
+    "logout": "lucid.cli.login:logout",
     "ready": "lucid.cli.ready:ready",
     "record": "lucid.cli.record:record",
     "release": "lucid.cli.release:release",
@@ -47,6 +49,7 @@ COMMANDS = {
     "trust": "lucid.cli.trust:trust",
     "up": "lucid.cli.up:up",
     "verify": "lucid.cli.verify:verify",
+    "whoami": "lucid.cli.login:whoami",
 }
 
 

@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from lucid.cli.saved import Keep
 from lucid.contracts import auth_service
 from lucid.contracts.api_gateway import PREFIX
 from lucid.dev.operator import Operator
@@ -47,7 +48,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """A deployment and who asks: a token, or an account to log in with."""
+    """A deployment and who asks: a token, an account to log in with, or a login that was kept."""
 
     url: str
     """Base URL of the gateway, without the prefix."""
@@ -55,6 +56,12 @@ class Target:
     """Certificate of its authority; the system's authorities if None."""
     token: str | None = field(default=None, repr=False)
     operator: Operator | None = None
+    keep: Keep | None = None
+
+    @property
+    def renewable(self) -> bool:
+        """Whether another token can be had for one that has expired."""
+        return self.operator is not None or self.keep is not None
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Api"]:
@@ -72,6 +79,7 @@ class Api:
         self._target = target
         self._session = session
         self._token = target.token
+        self._renewing = asyncio.Lock()
 
     async def call(self, route: Route[P, B, R], params: P, body: B | None = None) -> R:
         """One request and its answer. Questions are repeated for a while when nobody answers.
@@ -113,7 +121,7 @@ class Api:
         Raises ApiError.
         """
         url = URL(self._target.url.rstrip("/") + PREFIX + path).extend_query(query)
-        private = self._token is not None or self._target.operator is not None
+        private = self._token is not None or self._target.renewable
         async with self._open(_Request(method, url, frozenset(range(200, 300)), private, body)) as answer:
             yield answer
 
@@ -130,12 +138,13 @@ class Api:
     async def _open(self, request: "_Request") -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer, logged in anew where the token has expired."""
         if request.private and self._token is None:
-            await self._log_in()
+            await self._renew(None)
+        token = self._token
         try:
             async with self._send(request) as answer:
                 yield answer
         except _ExpiredError:
-            await self._log_in()
+            await self._renew(token)
             async with self._send(request) as answer:
                 yield answer
 
@@ -173,20 +182,40 @@ class Api:
         except msgspec.MsgspecError:
             return ApiError(f"{self._target.url} answered {status} without saying why")
         code = next((code for code in Code if code.label == error.code), None)
-        expired = code in {Code.TOKEN_EXPIRED, Code.TOKEN_INVALID} and self._target.operator is not None
+        expired = code in {Code.TOKEN_EXPIRED, Code.TOKEN_INVALID} and self._target.renewable
         kind = _ExpiredError if expired and self._token else ApiError
         return kind(error.message, code, error.request_id)
 
-    async def _log_in(self) -> None:
-        operator = self._target.operator
-        if operator is None:
-            raise ApiError(
-                "this needs a token: set LUCID_TOKEN or pass --token-file", Code.AUTHENTICATION_REQUIRED
-            )
-        login = auth_service.Login(email=operator.email, password=operator.password)
-        self._token = None
-        tokens = await self.call(auth_service.LOGIN, NOTHING, login)
-        self._token = tokens.access_token
+    async def _renew(self, expired: str | None) -> None:
+        """Gets a token in the place of one that has expired, unless that was done meanwhile."""
+        async with self._renewing:
+            if self._token != expired:
+                return
+            self._token = None
+            if self._target.keep:
+                self._token = await self._refreshed(self._target.keep, expired)
+            elif self._target.operator:
+                operator = self._target.operator
+                login = auth_service.Login(email=operator.email, password=operator.password)
+                self._token = (await self.call(auth_service.LOGIN, NOTHING, login)).access_token
+            else:
+                raise ApiError(
+                    "this needs a token: run `lucid login`, set LUCID_TOKEN or pass --token-file",
+                    Code.AUTHENTICATION_REQUIRED,
+                )
+
+    async def _refreshed(self, keep: Keep, expired: str | None) -> str:
+        """A token by the refresh token that was kept, and the next one kept."""
+        async with keep.lock():
+            saved = keep.load()
+            if saved is None:
+                raise ApiError("nobody is logged in: run `lucid login`", Code.AUTHENTICATION_REQUIRED)
+            if saved.access_token != expired:
+                return saved.access_token
+            body = auth_service.Refresh(refresh_token=saved.refresh_token)
+            tokens = await self.call(auth_service.REFRESH, NOTHING, body)
+            keep.save(saved.renewed(tokens))
+            return tokens.access_token
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import click
 
 from lucid.cli.api import Target
 from lucid.cli.output import Away, Misuse
+from lucid.cli.saved import Keep
 from lucid.dev import operator, running
 from lucid.dev.errors import StackError
 from lucid.dev.layout import State
@@ -48,7 +49,7 @@ def late_target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--token-file",
         type=click.File("r"),
-        help="File with an access token (- is standard input); else $LUCID_TOKEN, else the operator's.",
+        help="File with an access token (- is standard input); else $LUCID_TOKEN, else the login's.",
     )
     @state_option
     @functools.wraps(command)
@@ -62,15 +63,22 @@ def late_target_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def resolve(api: str | None, ca: Path | None, token: str | None, directory: Path | None) -> Target:
-    """The deployment that is meant: the one named, else the stack that runs on the state directory."""
-    if api:
+    """The deployment that is meant: the one named, the stack on this machine, or where one is logged in."""
+    keep = Keep()
+    saved = keep.load()
+    if api and (token or saved is None or saved.url != api.rstrip("/")):
         return Target(api, ca, token)
     state = State.at(directory)
-    stack = running.find(state)
+    stack = None if api else running.find(state)
+    if stack is None and saved:
+        authority = ca or (Path(saved.ca) if saved.ca else None)
+        if token:
+            return Target(saved.url, authority, token)
+        return Target(saved.url, authority, saved.access_token, keep=keep)
     if stack is None:
         raise Away(
             f"no stack runs on {state.directory}: start one with `lucid dev --detach`,"
-            " or name a deployment with --api"
+            " log in to a deployment with `lucid login`, or name one with --api"
         )
     if token:
         return Target(stack.api, Path(stack.ca), token)

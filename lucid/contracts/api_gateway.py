@@ -24,6 +24,8 @@ class MetaHealth(msgspec.Struct, frozen=True):
 
     status: Literal["healthy", "degraded", "unhealthy"]
     services: dict[str, Literal["up", "down"]]
+    breakers: dict[str, Literal["closed", "open", "half-open"]]
+    """Whether each service is asked, given a rest after too many failures, or being tried again."""
 
 
 INFO = Route(SERVICE, "GET", "/meta/info", Nothing, Nothing, Info, "What this is", access=Access.PUBLIC)

@@ -182,6 +182,7 @@ STATUS = Route(
 TRUST = Route(
     SERVICE, "GET", "/chain/trust", Nothing, Nothing, Stream,
     "A trust file for this chain; compare it with one obtained another way", access=Access.PUBLIC,
+    media="application/json",
 )  # fmt: skip
 BLOCKS = Route(
     SERVICE,
@@ -199,7 +200,7 @@ BLOCK = Route(
 )  # fmt: skip
 CHECKPOINT = Route(
     SERVICE, "GET", "/chain/checkpoint", Nothing, Nothing, Stream,
-    "The newest cosigned checkpoint, a C2SP signed note", access=Access.PUBLIC,
+    "The newest cosigned checkpoint, a C2SP signed note", access=Access.PUBLIC, media="text/plain",
 )  # fmt: skip
 INCLUSION = Route(
     SERVICE, "GET", "/chain/proofs/inclusion", InclusionQuery, Nothing, Inclusion,

@@ -72,6 +72,7 @@ PROCESS = Route(
 OPEN = Route(
     SERVICE, "GET", "/sessions/{session}/tracks/{track}/chunks/{index}/raw", ChunkPath, Nothing, Stream,
     "A chunk as it was recorded", errors=(Code.NOT_FOUND, Code.EXTERNAL), callers=FOR_PEOPLE,
+    media="video/mp4",
 )  # fmt: skip
 DISCLOSE = Route(
     SERVICE, "GET", "/sessions/{session}/tracks/{track}/chunks/{index}/key", ChunkPath, Nothing, ChunkKey,

@@ -18,6 +18,7 @@ from lucid.contracts.types import (
     Text,
     UserId,
 )
+from lucid.evidence.bundle import MEDIA_TYPE
 from lucid.kit.errors import Code
 from lucid.kit.routes import Access, Nothing, Route, Stream
 
@@ -334,12 +335,12 @@ PIPELINE = Route(
 )  # fmt: skip
 BUNDLE = Route(
     SERVICE, "GET", "/sessions/{session}/bundle", BundleQuery, Nothing, Stream,
-    "The evidence bundle, for offline verification", access=Access.USER, errors=_STATE,
+    "The evidence bundle, for offline verification", access=Access.USER, errors=_STATE, media=MEDIA_TYPE,
 )  # fmt: skip
 REPLAY = Route(
     SERVICE, "GET", "/sessions/{session}/replay", SessionPath, Nothing, Stream,
     "The recording as fragmented MP4; each restart of the capture begins a new one", access=Access.USER,
-    errors=(*_STATE, Code.EXTERNAL),
+    errors=(*_STATE, Code.EXTERNAL), media="video/mp4",
 )  # fmt: skip
 ERASE = Route(
     SERVICE, "DELETE", "/sessions/{session}", SessionPath, Nothing, Session,
@@ -352,12 +353,12 @@ HOLD = Route(
 RECEIPT = Route(
     SERVICE, "GET", "/sessions/{session}/receipt", SessionPath, Nothing, Stream,
     "The bundle without chunks: proves that the recording existed, even once it is erased",
-    access=Access.USER, errors=_STATE,
+    access=Access.USER, errors=_STATE, media=MEDIA_TYPE,
 )  # fmt: skip
 DISCLOSURE = Route(
     SERVICE, "GET", "/sessions/{session}/disclosure", DisclosureQuery, Nothing, Stream,
     "The bundle with a stretch of the recording and the keys that open it", access=Access.USER,
-    errors=(*_STATE, Code.OUT_OF_RANGE, Code.EXTERNAL),
+    errors=(*_STATE, Code.OUT_OF_RANGE, Code.EXTERNAL), media=MEDIA_TYPE,
 )  # fmt: skip
 ACCESSES = Route(
     SERVICE, "GET", "/sessions/{session}/access", AccessQuery, Nothing, Accesses,

@@ -71,7 +71,7 @@ LEAF = Route(
 )  # fmt: skip
 LEAVES = Route(
     SERVICE, "GET", "/sessions/{session}/leaves", SessionPath, Nothing, Stream,
-    "The leaves in tree order, one canonical JSON a line",
+    "The leaves in tree order, one canonical JSON a line", media="application/x-ndjson",
 )  # fmt: skip
 ARRIVALS = Route(
     SERVICE, "GET", "/sessions/{session}/arrivals", SessionPath, Nothing, Arrivals,

@@ -11,7 +11,14 @@ _NEEDED = (Group.EDGE, Group.CORE, Group.SESSIONS, Group.RDP, Group.DATA)
 
 def problems(catalog: Catalog, site: Site) -> tuple[str, ...]:
     """Every reason why the site cannot be deployed; none if it can."""
-    return (*_groups(catalog, site), *_data(site), *_ports(catalog, site), *_segments(site), *_control(site))
+    return (
+        *_groups(catalog, site),
+        *_data(site),
+        *_ports(catalog, site),
+        *_segments(site),
+        *_control(site),
+        *_carriers(catalog, site),
+    )
 
 
 def _groups(catalog: Catalog, site: Site) -> Iterator[str]:
@@ -64,6 +71,18 @@ def _segments(site: Site) -> Iterator[str]:
                     f" ({other.address}); TRON hosts have a segment of their own"
                 )
                 break
+
+
+def _carriers(catalog: Catalog, site: Site) -> Iterator[str]:
+    """A carrier runs on a host of its group, and on one only: it has one address and one key."""
+    for name, carrier in catalog.carriers.items():
+        hosts = [host for host in site.hosts if name in host.carriers]
+        for host in hosts:
+            if carrier.group not in host.groups:
+                yield f"host {host.name}: lucid_carriers names {name}, which belongs to group {carrier.group}"
+        if len(hosts) > 1:
+            names = ", ".join(host.name for host in hosts)
+            yield f"hosts {names}: lucid_carriers names {name} on each of them; leave it on one"
 
 
 def _control(site: Site) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from lucid import catalog
-from lucid.deploy import checks, flows, plan, rotation, rules, secrets, signing, site
+from lucid.deploy import checks, flows, onion_service, plan, rotation, rules, secrets, signing, site
 from lucid.deploy.errors import SiteError
 
 Groups = Mapping[str, Any]
@@ -23,6 +23,7 @@ def _site(groups: Groups, hostvars: Hostvars) -> site.Site:
         "lucid_public_names",
         "firewall_outbound",
         "firewall_control",
+        "lucid_carriers",
     )
     groups = _resolved(groups)
     hosts = {name for members in groups.values() for name in members}
@@ -94,6 +95,11 @@ def credentials(
     for service in plan.store_users(catalog.load(), plan.REDIS):
         found.setdefault(service, {})["redis_password"] = redis[service]
     return found
+
+
+def onion(seed: str) -> dict[str, str]:
+    """`vault_onion_seed | lucid_onion`: address, and the key files in base64."""
+    return onion_service.of(seed)
 
 
 def rotation_chosen(wanted: Sequence[str]) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from lucid.catalog import Catalog, Tls
+from lucid.catalog import Carrier, Catalog, Tls
 from lucid.deploy.site import Host, Site
 
 ANYBODY = "anybody"
@@ -36,6 +36,7 @@ def flows(catalog: Catalog, site: Site) -> tuple[Flow, ...]:
         *_stores(catalog, site),
         *_observers(catalog, site),
         *_exporters(catalog, site),
+        *_carriers(catalog, site),
         *_doors(catalog, site),
     }
     return tuple(sorted(found))
@@ -86,9 +87,27 @@ def _exporters(catalog: Catalog, site: Site) -> Iterator[Flow]:
     for name, exporter in catalog.exporters.items():
         for service in catalog.services.values():
             for listen in service.listen:
-                for host in site.of_group(service.group) if listen.tls is Tls.NONE else ():
+                for host in site.of_group(service.group) if listen.plain else ():
                     why = f"{name} relays {service.name}"
                     yield Flow(host.name, exporter.user, host.name, listen.port, why)
+
+
+def _carriers(catalog: Catalog, site: Site) -> Iterator[Flow]:
+    """A carrier connects to the sockets that are for it, on its own host, and to its own."""
+    for name, carrier in catalog.carriers.items():
+        for host in site.of_group(carrier.group):
+            if name in host.carriers:
+                for port in carrier.ports:
+                    yield Flow(host.name, carrier.user, host.name, port, f"{name} and its own")
+                yield from _carried(catalog, host, name, carrier)
+
+
+def _carried(catalog: Catalog, host: Host, name: str, carrier: Carrier) -> Iterator[Flow]:
+    for service in catalog.services.values():
+        for listen in service.listen:
+            if listen.carrier == name and service.group in host.groups:
+                why = f"{name} brings people to {service.name}"
+                yield Flow(host.name, carrier.user, host.name, listen.port, why)
 
 
 def _doors(catalog: Catalog, site: Site) -> Iterator[Flow]:

@@ -94,7 +94,7 @@ def _unit(catalog: Catalog, site: Site, host: Host, service: Service) -> Unit:
         after=tuple(
             f"lucid-{name}.service" for name in service.calls if catalog.services[name].group in host.groups
         ),
-        environment=environment(catalog, site, service),
+        environment=environment(catalog, site, service) | _carried(host, service),
         public=any(item.tls is Tls.SERVER for item in service.listen),
     )
 
@@ -112,6 +112,12 @@ def environment(catalog: Catalog, site: Site, service: Service) -> dict[str, str
         scheme = "http" if callee.entry.tls is Tls.NONE else "https"
         found[variable(name)] = f"{scheme}://{_first(site, callee.group, name).address}:{callee.entry.port}"
     return found
+
+
+def _carried(host: Host, service: Service) -> dict[str, str]:
+    """Where a service reads how those are that bring it people, if they run on its host."""
+    names = [each.carrier for each in service.listen if each.carrier and each.carrier in host.carriers]
+    return {f"{name.upper()}_STATUS": f"/run/lucid-{name}/status.json" for name in names}
 
 
 def mongodb_url(catalog: Catalog, site: Site, directory: str, name: str) -> str:
@@ -137,6 +143,7 @@ def users(catalog: Catalog, host: Host) -> tuple[str, ...]:
     found = {service.user for service in catalog.services.values() if service.group in host.groups}
     found |= {store.user for store in catalog.stores.values() if store.group in host.groups}
     found |= {exporter.user for exporter in catalog.exporters.values()}
+    found |= {carrier.user for name, carrier in catalog.carriers.items() if name in host.carriers}
     found |= {observer.user for observer in catalog.observers.values() if observer.group in host.groups}
     return tuple(sorted(found - {"root"}))
 

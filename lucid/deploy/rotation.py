@@ -18,10 +18,11 @@ Vault = dict[str, Any]
 
 TOKEN_SECONDS = 16 * 60
 """How long access tokens may be out that the old key has signed: their life, and a minute for clocks."""
-OVERLAPPING = frozenset({"encryption_password", "recorder_key", "token_key"})
+OVERLAPPING = frozenset({"encryption_password", "mfa_secret", "recorder_key", "token_key"})
 """Credentials whose service is given the old one too, as `NAME_previous`. The others are simply exchanged."""
 FIXED = {
     "validator_key": "the chain names this validator's key in its genesis, for ever",
+    "smtp_password": "it is the mail server's: write the new one into the vault file yourself",
     "encryption_salt": "it is no secret of its own: a new encryption_password makes all keys anew",
 }
 _STORES = {

@@ -7,6 +7,7 @@ and, at a bounded rate, handed to NFLOG group 5.
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 from lucid.catalog import Group
 from lucid.deploy.flows import ANYBODY, CONTROL, Flow
@@ -15,6 +16,7 @@ from lucid.deploy.site import Address, Host, Network, Site
 LOG_GROUP = 5
 LOG_LIMIT = "12/minute"
 _LOOPBACK = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
+_LOOPBACK_NETWORKS = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 _LONGEST = 200  # bytes; xt_comment takes 256
 
 
@@ -104,15 +106,25 @@ def _outbound(host: Host, site: Site, flows: Sequence[Flow], version: int) -> It
         own = _LOOPBACK if flow.destination == host.name else ()
         for address in _of((*site.named(flow.destination).addresses, *own), version):
             yield _out(flow.user, str(address), "tcp", flow.port, flow.why)
+    for user in sorted({user for each in host.outbound for user in each.users if each.port == "any"}):
+        yield from _kept_out(user, site, version)
     for each in host.outbound:
         for network in _of(each.networks(), version):
             for user in each.users:
                 yield _out(user, str(network), each.protocol, each.port, each.why)
 
 
-def _out(user: str, to: str, protocol: str, port: int, why: str) -> str:
+def _kept_out(user: str, site: Site, version: int) -> Iterator[str]:
+    """Whoever may go out on any port gets past here neither to loopback nor to a host of the site."""
+    inside = [address for host in site.hosts for address in host.addresses]
+    for address in _of((*_LOOPBACK_NETWORKS, *inside), version):
+        yield f"-A LUCID-OUT -d {address} -m owner --uid-owner {user} -j RETURN"
+
+
+def _out(user: str, to: str, protocol: str, port: int | Literal["any"], why: str) -> str:
+    ports = "" if port == "any" else f" -m {protocol} --dport {port}"
     return (
-        f"-A LUCID-OUT -d {to} -p {protocol} -m {protocol} --dport {port} -m owner --uid-owner {user}"
+        f"-A LUCID-OUT -d {to} -p {protocol}{ports} -m owner --uid-owner {user}"
         f" -m comment --comment {_quoted(why)} -j ACCEPT"
     )
 

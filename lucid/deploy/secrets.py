@@ -30,6 +30,8 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     vault_redis_passwords: dict[str, str]
     vault_credentials: dict[str, dict[str, str]]
     """By service, by credential."""
+    vault_onion_seed: str
+    """Of the onion service's key: it is the address, and the same as long as this is kept."""
 
     def __repr__(self) -> str:
         return "Secrets(***)"
@@ -58,6 +60,7 @@ def complete(catalog: Catalog, kept: Mapping[str, Any]) -> Secrets:
         found["vault_ca_certificate"], found["vault_ca_key"] = new_authority()
     found.setdefault("vault_mongodb_keys", [new_key()])
     found.setdefault("vault_mongodb_admin_password", new_password())
+    found.setdefault("vault_onion_seed", new_password())
     users = (*_REDIS_OWN, *store_users(catalog, REDIS))
     found["vault_redis_passwords"] = {
         user: found.get("vault_redis_passwords", {}).get(user) or new_password() for user in users

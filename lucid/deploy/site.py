@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -26,7 +26,7 @@ class Outbound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Something outside the site that a host may reach, as the inventory declares it."""
 
     why: str
-    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | Literal["any"]
     users: tuple[str, ...]
     """The unix users that may."""
     to: tuple[str, ...]
@@ -51,6 +51,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Names and addresses by which people reach it, beside those of the site."""
     control: tuple[Network, ...] = ()
     """From where it is administered by ssh."""
+    carriers: frozenset[str] = frozenset()
+    """The catalogue's carriers that run on it."""
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -115,14 +117,16 @@ def parse(groups: Mapping[str, Any], hostvars: Mapping[str, Mapping[str, Any]]) 
 
 def _host(name: str, groups: frozenset[catalog.Group], variables: Mapping[str, Any]) -> Host:
     address6 = variables.get("lucid_address6")
+    carriers = _carriers(name, variables.get("lucid_carriers", {}))
     return Host(
         name=name,
         groups=groups,
         address=_address(name, "lucid_address", variables.get("lucid_address"), 4),
         address6=_address(name, "lucid_address6", address6, 6) if address6 else None,
         public_names=tuple(str(each) for each in variables.get("lucid_public_names", [])),
-        outbound=_outbound(name, variables.get("firewall_outbound", [])),
+        outbound=(*_outbound(name, variables.get("firewall_outbound", [])), *carriers),
         control=_networks(name, "firewall_control", variables.get("firewall_control", [])),
+        carriers=frozenset(each.why for each in carriers),
     )
 
 
@@ -145,6 +149,28 @@ def _outbound(host: str, value: object) -> tuple[Outbound, ...]:
     except (msgspec.ValidationError, ValueError) as error:
         raise SiteError(f"host {host}: firewall_outbound: {error}") from None
     return found
+
+
+def _carriers(host: str, value: object) -> tuple[Outbound, ...]:
+    """The way out of each carrier that runs on a host: `why` is its name."""
+    known = catalog.load().carriers
+    try:
+        reached = msgspec.convert(value, dict[str, tuple[str, ...]])
+    except msgspec.ValidationError as error:
+        raise SiteError(f"host {host}: lucid_carriers: {error}; write it as tor: [0.0.0.0/0]") from None
+    if unknown := sorted(set(reached) - set(known)):
+        raise SiteError(
+            f"host {host}: lucid_carriers names {unknown[0]}, which is none of {', '.join(known)}"
+        )
+    return tuple(
+        Outbound(
+            why=name,
+            port="any",
+            users=(known[name].user,),
+            to=tuple(str(each) for each in _networks(host, "lucid_carriers", networks)),
+        )
+        for name, networks in reached.items()
+    )
 
 
 def _networks(host: str, variable: str, value: object) -> tuple[Network, ...]:

@@ -58,7 +58,7 @@ class Prober:
 
     async def service(self, service: catalog.Service) -> Observed:
         """GET /health, on the plain socket if the service has one."""
-        plain = next((item for item in service.listen if item.tls is catalog.Tls.NONE), None)
+        plain = next((item for item in service.listen if item.plain), None)
         listen = plain or service.entry
         port = listen.local_port if self._local else listen.port
         url = f"{'http' if plain else 'https'}://{LOOPBACK}:{port}/health"

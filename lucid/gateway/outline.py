@@ -33,7 +33,7 @@ class Operation:
     values: tuple[Value, ...]
     body: str
     answers: tuple[tuple[str, str], ...]
-    """Status, and what comes with it; kinds as in `Value`."""
+    """Status, and what comes with it; kinds as in `Value`. Failures that all may have are left out."""
 
     @property
     def group(self) -> str:
@@ -116,7 +116,7 @@ def _operation(method: str, path: str, found: Schema) -> Operation:
     answers = tuple(
         (status, f"{each['description']} {_content(each)}".strip())
         for status, each in found["responses"].items()
-        if status != "default"
+        if status.startswith("2") or "LUCID_ERR" in each["description"]
     )
     body = _content(found["requestBody"]) if "requestBody" in found else ""
     return Operation(

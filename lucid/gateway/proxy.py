@@ -11,85 +11,82 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
-from prometheus_client import Counter
 
+from lucid.gateway.admission import admit
+from lucid.gateway.flow import flow
+from lucid.gateway.headers import outgoing
+from lucid.gateway.upstream.answers import Head
+from lucid.gateway.upstream.requests import Patience, UpstreamRequest
+from lucid.gateway.upstream.upstream import Upstream
 from lucid.kit import context, requests
-from lucid.kit.app import authorise
-from lucid.kit.client import CLIENT
-from lucid.kit.errors import LucidError
-from lucid.kit.forward import Answer, Limits, forward
-from lucid.kit.routes import Access, Nothing, Route, Stream
-
-validations_total = Counter(
-    "lucid_auth_token_validations_total", "Access tokens checked, by what was found.", ["outcome"]
-)
+from lucid.kit.client import target
+from lucid.kit.errors import Code, Unavailable
+from lucid.kit.routes import Nothing, Route, Stream
 
 PARTS = ("Range", "If-Range")
 """The headers that ask for a part of a stream (RFC 9110, section 14)."""
 PARTIAL = 206
+PASSED_BACK = {
+    name.lower().encode(): name
+    for name in (
+        "Content-Type", "Content-Length", "Content-Disposition", "Content-Range", "Accept-Ranges", "ETag",
+        "Retry-After",
+    )
+}  # fmt: skip
 
 
 def handler(
-    route: Route[Any, Any, Any], limits: Limits
+    route: Route[Any, Any, Any], upstream: Upstream, patience: Patience
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """The aiohttp handler that stands for `route`."""
     # A body of any kind is read as a stream here, which checks its size; its service checks what it says.
     body_as_stream = dataclasses.replace(route, body=Stream)
+    flows = Stream in {route.body, route.response}
+    asks_for_parts = route.response is Stream
 
     async def proxy(request: web.Request) -> web.StreamResponse:
-        await _admit(request, route.access)
+        await admit(request, route)
         params = requests.params(request, route)
-        payload: bytes | AsyncIterator[bytes] | None = None
-        headers = {}
-        if route.response is Stream:
-            headers = {name: request.headers[name] for name in PARTS if name in request.headers}
+        headers = outgoing(request)
+        if asks_for_parts:
+            headers += [(name, request.headers[name]) for name in PARTS if name in request.headers]
+        body: bytes | AsyncIterator[bytes] | None = None
+        length = None
         if route.body is not Nothing:
-            headers["Content-Type"] = request.headers.get("Content-Type", "application/octet-stream")
+            headers.append(("Content-Type", request.headers.get("Content-Type", "application/octet-stream")))
             pieces: AsyncIterator[bytes] = (await requests.body(request, body_as_stream)).chunks
             if route.body is Stream:
-                payload = pieces
-                if request.content_length is not None:
-                    headers["Content-Length"] = str(request.content_length)
+                body, length = pieces, request.content_length
             else:
-                payload = b"".join([piece async for piece in pieces])
-        flows = Stream in {route.body, route.response}
-        async with forward(
-            request.app[CLIENT],
-            route,
-            params,
-            payload,
-            headers=headers,
-            limits=limits,
-            seconds=None if flows else limits.read,
-        ) as answer:
-            if route.response is Stream and answer.status in {route.status, PARTIAL}:
-                return await _flow(request, answer)
-            body = await answer.read()
-            return web.Response(body=body, status=answer.status, headers=answer.headers)
+                body = b"".join([piece async for piece in pieces])
+        allowed = patience
+        if not flows:
+            # After the body was collected: how fast that came was the client's affair.
+            allowed = Patience(patience.connect, patience.read, left(route.service, patience.read))
+            headers.append((context.DEADLINE_HEADER, str(int((allowed.total or 0) * 1000))))
+        answer = await upstream.ask(
+            UpstreamRequest(route.method, target(route, params), headers, body, length, route.idempotent),
+            allowed,
+        )
+        try:
+            passed = passed_back(answer.head)
+            if asks_for_parts and answer.head.status in {route.status, PARTIAL}:
+                return await flow(request, answer, passed)
+            return web.Response(body=await answer.read(), status=answer.head.status, headers=passed)
+        finally:
+            answer.release()
 
     return proxy
 
 
-async def _admit(request: web.Request, access: Access) -> None:
-    if access is Access.PUBLIC:
-        return
-    outcome = "failed"
-    try:
-        await authorise(request, access)
-        outcome = "valid"
-    except LucidError as error:
-        outcome = error.code.name.lower()
-        raise
-    finally:
-        validations_total.labels(outcome).inc()
+def left(service: str, seconds: float) -> float:
+    """What is left of the time that the caller gave, at most `seconds`. Raises Unavailable 5006 for none."""
+    remaining = context.remaining(seconds)
+    if remaining <= 0:
+        raise Unavailable(f"{service}: no time left to ask", code=Code.TIMEOUT, service=service)
+    return remaining
 
 
-async def _flow(request: web.Request, answer: Answer) -> web.StreamResponse:
-    response = web.StreamResponse(status=answer.status, headers=answer.headers)
-    response.headers[context.REQUEST_ID_HEADER] = context.request_id.get()
-    await response.prepare(request)
-    request[requests.STREAMING] = True
-    async for piece in answer.pieces():
-        await response.write(piece)
-    await response.write_eof()
-    return response
+def passed_back(head: Head) -> dict[str, str]:
+    """Those of an answer's headers that concern the caller."""
+    return {PASSED_BACK[name]: value.decode("latin-1") for name, value in head.headers if name in PASSED_BACK}

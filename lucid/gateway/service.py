@@ -1,7 +1,10 @@
 """api-gateway: one entrance for people, with the routes of every exposed service under one prefix."""
 
 import dataclasses
-from collections.abc import Awaitable, Callable
+import os
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -10,21 +13,26 @@ from msgspec import Meta
 
 from lucid import __version__, catalog
 from lucid.contracts import api_gateway as contract
-from lucid.contracts import auth_service
-from lucid.gateway import proxy
-from lucid.gateway.headers import secure
+from lucid.gateway import identity, onion, passage, profile, proxy
+from lucid.gateway.cors import cors
+from lucid.gateway.entrance import Entrance
+from lucid.gateway.headers import SECURITY, secure
 from lucid.gateway.table import public_routes
-from lucid.kit import app, launch, openapi, requests, settings
-from lucid.kit.client import ServiceClient
+from lucid.gateway.upstream.balancing import EjectionRule
+from lucid.gateway.upstream.breaker import BreakerRule
+from lucid.gateway.upstream.requests import Patience, UpstreamRequest
+from lucid.gateway.upstream.upstream import Rules, Upstream
+from lucid.kit import app, launch, openapi, requests, settings, tls
+from lucid.kit.client import addresses, variable
+from lucid.kit.connections import FACE
 from lucid.kit.errors import Unavailable
-from lucid.kit.forward import Limits, forward
 from lucid.kit.health import CHECKS
-from lucid.kit.routes import NOTHING, Nothing, Route
-from lucid.kit.tokens import VERIFIER, Jwks, Verifier
+from lucid.kit.routes import Nothing, Route
+from lucid.kit.tokens import VERIFIER
 
-LOOPBACK_PATHS = frozenset({"/metrics", "/openapi.json"})
-"""What every service has and the operator's own tools read; the public document is under the prefix."""
 CHECK_SECONDS = 1.5
+READY = UpstreamRequest("GET", "/health/ready", ())
+UPSTREAMS = web.AppKey("upstreams", dict[str, Upstream])
 
 
 class Settings(settings.Common, frozen=True, kw_only=True):
@@ -36,6 +44,52 @@ class Settings(settings.Common, frozen=True, kw_only=True):
     upstream_read_seconds: Annotated[
         float, Meta(gt=0, le=600, description="longest wait for an answer, or for the next piece of a stream")
     ] = 10.0
+    circuit_breaker_failures: Annotated[
+        int, Meta(ge=1, le=1000, description="failures in a row after which a service is given a rest")
+    ] = 5
+    circuit_breaker_seconds: Annotated[
+        float, Meta(gt=0, le=3600, description="how long that rest is", extra={"unit": "seconds"})
+    ] = 60.0
+    circuit_breaker_successes: Annotated[
+        int, Meta(ge=1, le=1000, description="answers in a row after which the service counts as well again")
+    ] = 2
+    replica_failures: Annotated[
+        int, Meta(ge=1, le=1000, description="failures in a row that put one replica of a service out")
+    ] = 3
+    replica_seconds: Annotated[
+        float, Meta(gt=0, le=3600, description="how long a replica stays out", extra={"unit": "seconds"})
+    ] = 30.0
+    allowed_hosts: Annotated[
+        str,
+        Meta(
+            description="names and addresses that requests may be meant for, with commas; empty: any",
+            examples=["lucid.example,10.0.0.1"],
+        ),
+    ] = ""
+    cors_origins: Annotated[
+        str,
+        Meta(
+            description="origins whose pages may use the API, with commas; empty: none",
+            examples=["https://lucid.example"],
+        ),
+    ] = ""
+    gateway_profile: Annotated[
+        str,
+        Meta(
+            description="file that says what other services are passed through; empty: none",
+            examples=["/etc/lucid/gateway.yml"],
+        ),
+    ] = ""
+    cors_credentials: Annotated[
+        bool, Meta(description="whether those pages may send cookies and the like")
+    ] = False
+    tor_status: Annotated[
+        str,
+        Meta(
+            description="file that says how Tor is; empty: nobody comes through Tor",
+            examples=["/run/lucid-tor/status.json"],
+        ),
+    ] = ""
 
 
 handlers = app.Handlers()
@@ -52,24 +106,28 @@ async def create() -> web.Application:
     if client is None:
         raise settings.SettingsError("cannot start: the catalogue gives api-gateway no service to call")
     gateway = app.build(contract.SERVICE, handlers, client=client)
-    gateway.middlewares.append(_loopback_only)
-    gateway.on_response_prepare.append(secure)
-
-    async def keys() -> Jwks:
-        return await client.call(auth_service.JWKS, NOTHING)
-
-    gateway[VERIFIER] = Verifier(keys)
-    limits = Limits(config.upstream_connect_seconds, config.upstream_read_seconds)
+    entrance = _entrance(config)
+    gateway.middlewares.append(entrance.middleware())
+    gateway.on_response_prepare.extend((secure, entrance.leave))
+    gateway[FACE] = dataclasses.replace(gateway[FACE], headers=SECURITY | {"Server": "lucid"})
+    gateway[VERIFIER], fresh = identity.verifying(client)
+    gateway.cleanup_ctx.append(fresh)
+    upstreams = gateway[UPSTREAMS] = _upstreams(config)
+    gateway.cleanup_ctx.append(_closing)
     routes = public_routes(catalog.load())
+    patience = Patience(config.upstream_connect_seconds, config.upstream_read_seconds)
     for route in routes:
         gateway.router.add_route(
             route.method,
             contract.PREFIX + route.path,
-            proxy.handler(route, limits),
+            proxy.handler(route, upstreams[route.service], patience),
             expect_handler=requests.expectation,
         )
+    _pass_through(gateway, config)
     for service in catalog.load().exposed():
-        gateway[CHECKS].add(service.name, _check(client, service.name), needed=False)
+        gateway[CHECKS].add(service.name, _check(upstreams[service.name]), needed=False)
+    if config.tor_status:
+        gateway[CHECKS].add("tor", onion.check(Path(config.tor_status)), needed=False)
     _describe(gateway, (*contract.ROUTES, *routes))
     return gateway
 
@@ -84,20 +142,81 @@ async def info(_: app.Call, __: Nothing, ___: Nothing) -> contract.Info:
 async def health(call: app.Call, _: Nothing, __: Nothing) -> contract.MetaHealth:
     """The gateway's own checks, without what only operators should read."""
     report = await call.app[CHECKS].run(call.app)
-    return contract.MetaHealth(report.status, {name: c.status for name, c in report.dependencies.items()})
+    services = {name: check.status for name, check in report.dependencies.items()}
+    breakers = {name: upstream.state() for name, upstream in call.app[UPSTREAMS].items()}
+    return contract.MetaHealth(report.status, services, breakers)
 
 
-def _check(client: ServiceClient, service: str) -> Callable[[], Awaitable[None]]:
-    """A check that `service` is ready, asked once."""
-    ready = Route(service, "GET", "/health/ready", Nothing, Nothing, Nothing, "Ready for traffic")
+def _pass_through(gateway: web.Application, config: Settings) -> None:
+    """What the profile adds to the catalogue's services."""
+    found = profile.load(config.gateway_profile)
+    context = _tls(config)
+    made = {
+        name: Upstream(name, service.urls, context, tls.internal_name(name), _rules(config))
+        for name, service in found.upstreams.items()
+    }
+    gateway[UPSTREAMS] |= made
+    for each in found.passages:
+        service = found.upstreams[each.upstream]
+        patience = Patience(service.connect_seconds, service.read_seconds)
+        handle = passage.handler(each, made[each.upstream], patience)
+        for path in (each.prefix, each.prefix + "/{below:.*}"):
+            gateway.router.add_route("*", path, handle, expect_handler=requests.expectation)
+
+
+def _entrance(config: Settings) -> Entrance:
+    hosts = frozenset(name.strip().lower() for name in config.allowed_hosts.split(",") if name.strip())
+    found = settings.load(launch.LaunchSettings)
+    entry = catalog.load().services[contract.SERVICE].entry
+    tls_port = entry.local_port if found.lucid_ports == "local" else entry.port
+    return Entrance(hosts, cors(config.cors_origins, credentials=config.cors_credentials), tls_port)
+
+
+def _upstreams(config: Settings) -> dict[str, Upstream]:
+    """Every service that the catalogue lets the gateway call, at the addresses that it is given for it."""
+    context = _tls(config)
+    return {
+        callee: Upstream(
+            callee,
+            addresses(os.environ[variable(callee)]),
+            context,
+            tls.internal_name(callee),
+            _rules(config),
+        )
+        for callee in catalog.load().services[contract.SERVICE].calls
+    }
+
+
+def _tls(config: Settings) -> ssl.SSLContext:
+    directory, name = Path(config.tls_directory), contract.SERVICE
+    return tls.client_context(directory / f"{name}.crt", directory / f"{name}.key", directory / "ca.crt")
+
+
+def _rules(config: Settings) -> Rules:
+    breaker = BreakerRule(
+        config.circuit_breaker_failures, config.circuit_breaker_seconds, config.circuit_breaker_successes
+    )
+    return Rules(breaker, EjectionRule(config.replica_failures, config.replica_seconds))
+
+
+async def _closing(gateway: web.Application) -> AsyncIterator[None]:
+    yield
+    for upstream in gateway[UPSTREAMS].values():
+        upstream.close()
+
+
+def _check(upstream: Upstream) -> Callable[[], Awaitable[None]]:
+    """A check that the service is ready, asked once, whatever its breaker says."""
 
     async def check() -> None:
-        limits = Limits(CHECK_SECONDS, CHECK_SECONDS)
-        async with forward(
-            client, ready, NOTHING, None, headers={}, limits=limits, seconds=CHECK_SECONDS
-        ) as answer:
-            if answer.status != ready.status:
-                raise Unavailable(f"{service} is not ready")
+        patience = Patience(CHECK_SECONDS, CHECK_SECONDS, CHECK_SECONDS)
+        answer = await upstream.ask(READY, patience, guarded=False)
+        try:
+            await answer.read()
+        finally:
+            answer.release()
+        if answer.head.status != 200:
+            raise Unavailable(f"{upstream.name} is not ready")
 
     return check
 
@@ -110,13 +229,3 @@ def _describe(gateway: web.Application, routes: tuple[Route[Any, Any, Any], ...]
         return web.Response(body=encoded, content_type="application/json")
 
     gateway.router.add_get(contract.PREFIX + "/openapi.json", describe)
-
-
-@web.middleware
-async def _loopback_only(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Over TLS, where anybody may come, the operator's paths do not exist."""
-    if request.secure and request.path in LOOPBACK_PATHS:
-        raise web.HTTPNotFound
-    return await handler(request)

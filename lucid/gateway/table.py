@@ -6,6 +6,7 @@ from typing import Any
 from lucid.catalog import Catalog
 from lucid.contracts import api_gateway
 from lucid.kit import openapi
+from lucid.kit.errors import Code
 from lucid.kit.routes import Access, Route
 
 
@@ -33,4 +34,5 @@ def public_routes(catalog: Catalog) -> tuple[Route[Any, Any, Any], ...]:
 
 def document(catalog: Catalog) -> dict[str, Any]:
     """The OpenAPI document of all that the gateway answers."""
-    return openapi.document("API", (*api_gateway.ROUTES, *public_routes(catalog)), api_gateway.PREFIX)
+    routes: tuple[Route[Any, Any, Any], ...] = (*api_gateway.ROUTES, *public_routes(catalog))
+    return openapi.document("API", routes, api_gateway.PREFIX, everywhere=(Code.RATE, Code.BREAKER_OPEN))

@@ -7,17 +7,19 @@ request ids, deadlines, errors, logs, metrics and health are done here, once for
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 import aiohttp
 import msgspec
-import structlog
 from aiohttp import hdrs, web
+from prometheus_client import Counter, Histogram
 from pymongo.errors import PyMongoError
 
 from lucid import __version__, catalog
-from lucid.kit import context, health, metrics, openapi, ranges, requests, tls
+from lucid.kit import context, health, logs, metrics, openapi, ranges, requests, tls
 from lucid.kit.client import CLIENT, ServiceClient
+from lucid.kit.connections import FACE, PARSER, Face
 from lucid.kit.draining import DRAINING, Draining
 from lucid.kit.errors import Code, Forbidden, Invalid, LucidError, NotFound, Unavailable, envelope
 from lucid.kit.logs import log
@@ -33,6 +35,8 @@ Resource = Callable[[web.Application], AsyncIterator[None]]
 SERVICE = web.AppKey("service", catalog.Service)
 OBSERVED = frozenset({"/metrics", *(route.path for route in health.ROUTES)})
 """The paths that observers may read."""
+CLIENT_LEFT = 499
+"""Status that is noted, as nginx does, where nobody was left to be answered."""
 PEER = web.RequestKey("peer", str)
 """Name of the calling service, from its certificate."""
 
@@ -87,8 +91,9 @@ def build(
 ) -> web.Application:
     """The application of service `name`. `resources` are entered in order and left in reverse."""
     service = catalog.load().services[name]
-    app = web.Application(middlewares=[_edge], client_max_size=0)
+    app = web.Application(middlewares=[_edge], client_max_size=0, handler_args=PARSER)
     app[SERVICE] = service
+    app[FACE] = Face(name, count=_count_malformed)
     app[health.CHECKS] = health.Checks(name)
     app[DRAINING] = Draining()
     app[TASKS] = Tasks()
@@ -139,7 +144,7 @@ def _typed(
         if isinstance(answer, Content):
             return await _send_content(request, route, answer)
         if isinstance(answer, Stream):
-            return await _send(request, route.status, answer, {})
+            return await _send(request, route, route.status, answer, {})
         if isinstance(answer, Nothing):
             return web.Response(status=route.status)
         encoded = msgspec.json.encode(answer)
@@ -161,18 +166,22 @@ async def _send_content(
         response.headers.update(headers | {"Content-Range": f"bytes */{content.length}"})
         return response
     if asked is None:
-        return await _send(request, route.status, content, headers)
+        return await _send(request, route, route.status, content, headers)
     first, stop = asked
     headers["Content-Range"] = f"bytes {first}-{stop - 1}/{content.length}"
-    return await _send(request, 206, content.part(first, stop), headers)
+    return await _send(request, route, 206, content.part(first, stop), headers)
 
 
 async def _send(
-    request: web.Request, status: int, stream: Stream, headers: Mapping[str, str]
+    request: web.Request,
+    route: Route[Any, Any, Any],
+    status: int,
+    stream: Stream,
+    headers: Mapping[str, str],
 ) -> web.StreamResponse:
     """Sends a stream and closes it, whatever happens: it may hold a file or another service's answer."""
     try:
-        return await _send_pieces(request, status, stream, headers)
+        return await _send_pieces(request, status, stream, {hdrs.CONTENT_TYPE: route.media, **headers})
     finally:
         if isinstance(stream.chunks, AsyncGenerator):
             await stream.chunks.aclose()
@@ -185,7 +194,6 @@ async def _send_pieces(
     pieces = aiter(stream.chunks)
     first = await anext(pieces, b"")
     response = web.StreamResponse(status=status, headers=headers)
-    response.content_type = stream.content_type
     if stream.length is not None:
         response.content_length = stream.length
     if stream.filename:
@@ -204,6 +212,17 @@ async def _send_pieces(
     return response
 
 
+@lru_cache(maxsize=4096)
+def _requests(method: str, endpoint: str, status: int) -> Counter:
+    """The counter with these labels: to look one up takes longer than to count."""
+    return metrics.requests_total.labels(method, endpoint, status)
+
+
+@lru_cache(maxsize=1024)
+def _seconds(method: str, endpoint: str) -> Histogram:
+    return metrics.request_seconds.labels(method, endpoint)
+
+
 @web.middleware
 async def _edge(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -211,7 +230,6 @@ async def _edge(
     """What happens to every request, whatever it asks for."""
     begin = time.perf_counter()
     request_id = context.new_request_id(request.headers.get(context.REQUEST_ID_HEADER))
-    structlog.contextvars.clear_contextvars()
     context.request_id.set(request_id)
     context.authorization.set(_ascii(request.headers.get("Authorization")))
     context.deadline.set(requests.deadline(request))
@@ -225,6 +243,10 @@ async def _edge(
         response = await handler(request)
         status = response.status
     except Exception as error:
+        if request.transport is None and isinstance(error, ConnectionError):
+            # The client has left: there is nobody to answer, and nothing went wrong here.
+            status = CLIENT_LEFT
+            raise
         failure = _as_lucid(error)
         status = failure.code.status
         if request.transport is not None and requests.started(request):
@@ -238,11 +260,10 @@ async def _edge(
     finally:
         seconds = time.perf_counter() - begin
         metrics.connections_active.dec()
-        metrics.requests_total.labels(method, endpoint, status).inc()
-        metrics.request_seconds.labels(method, endpoint).observe(seconds)
+        _requests(method, endpoint, status).inc()
+        _seconds(method, endpoint).observe(seconds)
         if endpoint not in OBSERVED:
-            log.info(
-                "request",
+            logs.request(
                 method=request.method,
                 endpoint=endpoint,
                 status=status,
@@ -262,7 +283,13 @@ def _refusal(request: web.Request, failure: LucidError, status: int) -> web.Resp
     response = web.Response(body=body, status=status, content_type="application/json")
     if status == web.HTTPUnauthorized.status_code:
         response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"  # RFC 9110, 15.5.2
+    if seconds := failure.details.get("retry_after"):
+        response.headers[hdrs.RETRY_AFTER] = str(seconds)
     return response
+
+
+def _count_malformed(status: int) -> None:
+    metrics.requests_total.labels("-", "malformed", status).inc()
 
 
 async def _identify(_: web.Request, response: web.StreamResponse) -> None:

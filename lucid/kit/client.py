@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
@@ -43,10 +43,13 @@ def variable(service: str) -> str:
 
 
 class ServiceClient:
-    """HTTP client of one service; knows the base URLs of its callees and nothing else."""
+    """HTTP client of one service; knows the base URLs of its callees and nothing else.
+
+    Of a callee with several replicas it asks the first; it is the gateway that shares requests out.
+    """
 
     def __init__(self, urls: Mapping[str, str], ssl_context: ssl.SSLContext) -> None:
-        self._urls = {name: URL(url) for name, url in urls.items()}
+        self._urls = {name: URL(addresses(url)[0]) for name, url in urls.items()}
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 ssl=ssl_context, keepalive_timeout=KEEPALIVE_SECONDS, limit=200, limit_per_host=64
@@ -187,18 +190,32 @@ class ServiceClient:
     def url(self, route: Route[P, B, R], params: P) -> URL:
         """Where `route` is served.
 
-        Raises LucidError 5004 for a service that may not be called, Invalid 1003 for a parameter that cannot
-        be one segment of a path.
+        Raises LucidError 5004 for a service that may not be called, Invalid 1003 as `target`.
         """
         base = self._urls.get(route.service)
         if base is None:
             raise LucidError(
                 f"the catalogue does not let this service call {route.service}", code=Code.CONFIGURATION
             )
-        values = {k: v for k, v in msgspec.to_builtins(params).items() if v is not None}
-        names = {name: _segment(name, _text(values.pop(name))) for name in route.path_names}
-        path = route.path.format(**names).lstrip("/")
-        return base.joinpath(path, encoded=True).with_query({k: _text(v) for k, v in values.items()})
+        return URL(str(base).rstrip("/") + target(route, params), encoded=True)
+
+
+def target(route: Route[P, B, R], params: P) -> str:
+    """Path and query of `route` with these parameters, as in a request line.
+
+    Raises Invalid 1003 for a parameter that cannot be one segment of a path.
+    """
+    if route.params is Nothing:
+        return route.path
+    values = {k: v for k, v in msgspec.to_builtins(params).items() if v is not None}
+    names = {name: _segment(name, _text(values.pop(name))) for name in route.path_names}
+    path = route.path.format(**names)
+    return f"{path}?{urlencode({k: _text(v) for k, v in values.items()})}" if values else path
+
+
+def addresses(urls: str) -> tuple[str, ...]:
+    """The base URLs in a service's variable: one for each replica, with commas between them."""
+    return tuple(url.strip() for url in urls.split(",") if url.strip())
 
 
 class _Pieces:

@@ -61,7 +61,8 @@ def listeners(service: catalog.Service, found: LaunchSettings) -> list[serve.Lis
     for listen in service.listen:
         port = listen.local_port if found.lucid_ports == "local" else listen.port
         if listen.tls is catalog.Tls.NONE:
-            made.append(serve.Listener(listen.name, LOOPBACK, port))
+            carried = listen.carrier is not None
+            made.append(serve.Listener(listen.name, LOOPBACK, port, carried=carried))
         else:
             mutual = listen.tls is catalog.Tls.MUTUAL
             config = tls.TlsConfig(cert, key, ca if mutual else None, "mutual" if mutual else "server")

@@ -16,12 +16,16 @@ class ListenerError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One socket of a service: `name` as in the socket unit's `FileDescriptorName=`, plain without `tls`."""
+    """One socket of a service: `name` as in the socket unit's `FileDescriptorName=`, plain without `tls`.
+
+    `carried`: each connection begins with a PROXY protocol header that says whose it is (lucid.kit.carried).
+    """
 
     name: str
     host: str
     port: int
     tls: TlsConfig | None = None
+    carried: bool = False
 
 
 class ListeningSocket(socket.socket):

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -10,6 +11,13 @@ import structlog
 from lucid.kit import context
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class _Access:
+    """Where lines about requests go: nowhere in particular until `configure` was called."""
+
+    service = ""
+    wanted = True
 
 
 def configure(service: str, level: str) -> None:
@@ -47,8 +55,40 @@ def configure(service: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    _Access.service = service
+    _Access.wanted = root.isEnabledFor(logging.INFO)
     for noisy in ("pymongo", "asyncio", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def request(*, method: str, endpoint: str, status: int, milliseconds: float, peer: str | None) -> None:
+    """The line about one request that was answered.
+
+    Written past structlog and logging, in the same form: through them it would take a fifth of all that a
+    gateway spends on a request.
+    """
+    if not _Access.service:
+        log.info(
+            "request", method=method, endpoint=endpoint, status=status, milliseconds=milliseconds, peer=peer
+        )
+        return
+    if not _Access.wanted:
+        return
+    line = {
+        "event": "request",
+        "method": method,
+        "endpoint": endpoint,
+        "status": status,
+        "milliseconds": milliseconds,
+        "peer": peer,
+        "service": _Access.service,
+        "request_id": context.request_id.get(),
+        "level": "info",
+        "logger": "lucid",
+        "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+    }
+    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def _serialise(event: dict[str, Any], **_: Any) -> str:

@@ -101,11 +101,13 @@ class _Site:
     db: int
 
 
-def context(service: str, found: RedisSettings) -> Callable[[web.Application], AsyncIterator[None]]:
+def context(
+    service: str, found: RedisSettings, *, db: int | None = None
+) -> Callable[[web.Application], AsyncIterator[None]]:
     """A cleanup context that puts a client under REDIS. Redis being down degrades the service, no more.
 
-    Raises SettingsError for an address that is missing or has none of the three forms, and for a missing
-    password; TlsError for a certificate that cannot be used.
+    `db` is used instead of the address's own. Raises SettingsError for an address that is missing or has none
+    of the three forms, and for a missing password; TlsError for a certificate that cannot be used.
     """
     if not found.redis_url:
         raise settings.missing(settings.Common, "redis_url")
@@ -118,6 +120,8 @@ def context(service: str, found: RedisSettings) -> Callable[[web.Application], A
                 made = await _of_site(site, login, opened)
             else:
                 made = _Measured.from_url(found.redis_url, max_connections=POOL_SIZE, **TIMEOUTS)
+            if db is not None:
+                made.get_connection_kwargs()["db"] = db  # type: ignore[no-untyped-call]  # as shipped
             redis = app[REDIS] = await opened.enter_async_context(made)
 
             async def ping() -> None:

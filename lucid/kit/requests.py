@@ -43,6 +43,8 @@ async def body(request: web.Request, route: Route[Any, Any, Any]) -> Any:
     """
     if route.body is Nothing:
         return NOTHING
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Invalid("send the body as it is, without a Content-Encoding", field="Content-Encoding")
     if request.content_length is not None and request.content_length > route.max_body:
         raise _too_large(route)
     if route.body is Stream:

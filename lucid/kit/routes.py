@@ -39,19 +39,17 @@ NOTHING = Nothing()
 
 
 class Stream:
-    """A body that is passed on as it comes, `application/octet-stream` unless said otherwise."""
+    """A body that is passed on as it comes; its route says of which media type it is."""
 
     def __init__(
         self,
         chunks: AsyncIterator[bytes],
         *,
         length: int | None = None,
-        content_type: str = "application/octet-stream",
         filename: str | None = None,
     ) -> None:
         self.chunks = chunks
         self.length = length
-        self.content_type = content_type
         self.filename = filename
 
 
@@ -70,10 +68,9 @@ class Content(Stream):
         *,
         length: int,
         etag: str,
-        content_type: str = "application/octet-stream",
         filename: str | None = None,
     ) -> None:
-        super().__init__(read(0, length), length=length, content_type=content_type, filename=filename)
+        super().__init__(read(0, length), length=length, filename=filename)
         self.etag = etag
         self._read = read
 
@@ -82,7 +79,6 @@ class Content(Stream):
         return Stream(
             self._read(first, stop),
             length=stop - first,
-            content_type=self.content_type,
             filename=self.filename,
         )
 
@@ -90,6 +86,14 @@ class Content(Stream):
 P = TypeVar("P", bound=msgspec.Struct)
 B = TypeVar("B")
 R = TypeVar("R")
+
+
+_ANY = frozenset({Code.INVALID, Code.INTERNAL, Code.DATABASE, Code.EXTERNAL, Code.TIMEOUT, Code.UNAVAILABLE})
+_OF_VALUES = frozenset({Code.MISSING_FIELD, Code.FORMAT, Code.OUT_OF_RANGE, Code.UUID})
+_OF_BODY = frozenset({Code.JSON, Code.TOO_LARGE})
+_OF_TOKEN = frozenset(
+    {Code.AUTHENTICATION_REQUIRED, Code.TOKEN_EXPIRED, Code.TOKEN_INVALID, Code.LOGIN_ENDED}
+)
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,8 @@ class Route(Generic[P, B, R]):
     access: Access = Access.INTERNAL
     status: int = 200
     errors: tuple[Code, ...] = ()
+    media: str = "application/octet-stream"
+    """Media type of a body or an answer that is a stream."""
     max_body: int = 1024 * 1024
     """Largest request body, bytes."""
     idempotent: bool = field(default=False)
@@ -119,6 +125,20 @@ class Route(Generic[P, B, R]):
     def __post_init__(self) -> None:
         if self.method in {"GET", "PUT", "DELETE"}:
             object.__setattr__(self, "idempotent", True)
+
+    @property
+    def failures(self) -> tuple[Code, ...]:
+        """What it may fail with: its own errors, and those that follow from what it takes, and from whom."""
+        found = {*self.errors, *_ANY}
+        if self.params is not Nothing:
+            found |= _OF_VALUES
+        if self.body is not Nothing:
+            found |= _OF_VALUES | _OF_BODY
+        if self.access > Access.PUBLIC:
+            found |= _OF_TOKEN
+        if self.access is Access.INTERNAL or self.access > Access.USER:
+            found.add(Code.PERMISSION)
+        return tuple(sorted(found, key=lambda code: code.number))
 
     @property
     def path_names(self) -> tuple[str, ...]:

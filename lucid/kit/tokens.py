@@ -1,8 +1,14 @@
-"""Access tokens: EdDSA JWTs (RFC 7519, RFC 8037), checked against the auth service's JWKS (RFC 7517)."""
+"""Access tokens: EdDSA JWTs (RFC 7519, RFC 8037), checked against the auth service's JWKS (RFC 7517).
+
+A token's signature is checked once: what it says is then remembered until it expires or its key is withdrawn.
+Its times, and whether its login was ended, are checked with every use.
+"""
 
 import asyncio
 import contextlib
+import hashlib
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,6 +31,8 @@ REFETCH_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 """After a fetch that failed nobody waits for another one this long: callers would queue up behind it."""
 LEEWAY_SECONDS = 5
+REMEMBERED = 8192
+"""Tokens whose signatures need no second check; beyond these the one unused for longest is forgotten."""
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +41,10 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     sub: str
     """User id."""
     role: str
+    sid: str
+    """Id of the login that the token belongs to."""
     iat: int
+    nbf: int
     exp: int
     jti: str
     iss: str
@@ -63,11 +74,21 @@ class Jwks(msgspec.Struct, frozen=True):
 
 
 class Verifier:
-    """Checks tokens; `fetch` brings the key set. Should it fail, the caller gets Unavailable, never 401."""
+    """Checks tokens; `fetch` brings the key set. Should it fail, the caller gets Unavailable, never 401.
 
-    def __init__(self, fetch: Callable[[], Awaitable[Jwks]]) -> None:
+    `check`, where there is one, is told the claims of every token that holds and raises for those that were
+    taken back: `lucid.kit.revocations.Revocations.check`.
+    """
+
+    def __init__(
+        self, fetch: Callable[[], Awaitable[Jwks]], check: Callable[[Claims], None] | None = None
+    ) -> None:
         self._fetch = fetch
+        self._check = check
+        self._published: dict[str, Jwk] = {}
         self._keys: dict[str, jwt.PyJWK] = {}
+        self._known: OrderedDict[bytes, tuple[str, Claims]] = OrderedDict()
+        """Key id and claims of tokens that hold, by SHA-256 of the token: no token stays in memory."""
         self._fetched = self._failed = float("-inf")
         self._guessed = float("-inf")
         """When keys were last asked for in vain, for an id that nobody has."""
@@ -75,32 +96,68 @@ class Verifier:
         self._renewal: asyncio.Task[None] | None = None
 
     async def verify(self, authorization: str | None) -> Claims:
-        """The claims of an `Authorization: Bearer` header. Raises Unauthenticated 2001, 2002 or 2003."""
+        """The claims of an `Authorization: Bearer` header.
+
+        Raises Unauthenticated 2001, 2002 or 2003, Unavailable without keys, and whatever `check` raises.
+        """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("send an access token: Authorization: Bearer <token>")
+        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        if time.monotonic() - self._fetched > KEYS_SECONDS and (known := self._known.get(digest)):
+            await self._key(known[0])  # renews old keys, and raises where they are too old to rely on
+        claims = self._remembered(digest)
+        if claims is None:
+            kid, claims = await self._signed(token)
+            _in_time(claims, time.time())
+            self._known[digest] = (kid, claims)
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        if self._check is not None:
+            self._check(claims)
+        return claims
+
+    def _remembered(self, digest: bytes) -> Claims | None:
+        """The claims of a token that held before and holds now; None: its signature is to be checked."""
+        known = self._known.get(digest)
+        if known is None:
+            return None
+        try:
+            _in_time(known[1], time.time())
+        except Unauthenticated:
+            del self._known[digest]
+            raise
+        self._known.move_to_end(digest)
+        return known[1]
+
+    async def _signed(self, token: str) -> tuple[str, Claims]:
+        """Key id and claims of a token whose signature, issuer and audience are right."""
         try:
             header: dict[str, Any] = jwt.get_unverified_header(token)
         except (jwt.InvalidTokenError, ValueError, RecursionError):
             raise Unauthenticated("the access token is malformed", code=Code.TOKEN_INVALID) from None
         if header.get("alg") != ALGORITHM:
             raise Unauthenticated(f"the access token is not {ALGORITHM}", code=Code.TOKEN_INVALID)
-        key = await self._key(str(header.get("kid", "")))
+        if "crit" in header:  # RFC 7515 section 4.1.11: no extension is understood here
+            raise Unauthenticated("the access token asks for an unknown extension", code=Code.TOKEN_INVALID)
+        kid = str(header.get("kid", ""))
+        key = await self._key(kid)
         try:
-            claims = jwt.decode(
+            found = jwt.decode(
                 token,
                 key,
                 algorithms=[ALGORITHM],
                 issuer=ISSUER,
                 audience=AUDIENCE,
-                leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "iat", "sub", "iss", "aud", "jti"]},
+                options={
+                    "require": ["exp", "iat", "nbf", "sub", "iss", "aud", "jti"],
+                    # `_in_time` does these, with every use.
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                },
             )
-            return msgspec.convert(claims, Claims)
-        except jwt.ExpiredSignatureError:
-            raise Unauthenticated(
-                "the access token has expired; log in again", code=Code.TOKEN_EXPIRED
-            ) from None
+            return kid, msgspec.convert(found, Claims)
         except (jwt.InvalidTokenError, msgspec.ValidationError):
             raise Unauthenticated("the access token does not hold", code=Code.TOKEN_INVALID) from None
 
@@ -136,8 +193,21 @@ class Verifier:
             self._failed = time.monotonic()
             code = error.code if isinstance(error, Unavailable) else Code.EXTERNAL
             raise Unavailable(f"the keys that check access tokens: {error.message}", code=code) from error
-        self._keys = {k.kid: jwt.PyJWK(msgspec.to_builtins(k)) for k in keys.keys}
+        published = {key.kid: key for key in keys.keys}
+        kept = {kid for kid, key in published.items() if self._published.get(kid) == key}
+        if kept != self._published.keys():
+            self._known = OrderedDict(item for item in self._known.items() if item[1][0] in kept)
+        self._published = published
+        self._keys = {kid: jwt.PyJWK(msgspec.to_builtins(key)) for kid, key in published.items()}
         self._fetched = time.monotonic()
+
+
+def _in_time(claims: Claims, now: float) -> None:
+    """Raises Unauthenticated 2002 (no longer) or 2003 (not yet) unless it holds at `now`, Unix seconds."""
+    if claims.exp <= now - LEEWAY_SECONDS:
+        raise Unauthenticated("the access token has expired; log in again", code=Code.TOKEN_EXPIRED)
+    if max(claims.nbf, claims.iat) > now + LEEWAY_SECONDS:
+        raise Unauthenticated("the access token does not hold yet", code=Code.TOKEN_INVALID)
 
 
 VERIFIER = web.AppKey("verifier", Verifier)

@@ -26,6 +26,8 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.worker import GunicornUVLoopWebWorker
 
+from lucid.kit import connections
+from lucid.kit.carried import Carried
 from lucid.kit.draining import install
 from lucid.kit.listeners import ListeningSocket
 from lucid.kit.tls import server_context
@@ -166,11 +168,12 @@ class ServiceWorker(GunicornUVLoopWebWorker):
 
     async def _serve(self, runner: web.AppRunner, listening: ListeningSocket) -> asyncio.AbstractServer:
         tls = listening.listener.tls
-        protocol = runner.server
-        if protocol is None:
+        server = runner.server
+        if server is None:
             raise StartError("the application's runner was not set up")
+        make = connections.factory(server, runner.app, keepalive_seconds=self._options.keepalive_seconds)
         return await self.loop.create_server(
-            protocol,
+            (lambda: Carried(make)) if listening.listener.carried else make,
             sock=listening,
             # Read anew by each worker: a reload takes renewed certificates.
             ssl=server_context(tls) if tls else None,

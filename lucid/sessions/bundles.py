@@ -105,7 +105,6 @@ async def _bundle(
         partial(stretch, layout),
         length=length,
         etag=f"{block.decode(evidence.header.encode()).height}-{digest}",
-        content_type=bundle.MEDIA_TYPE,
         filename=bundle.file_name(session),
     )
 
@@ -120,7 +119,6 @@ async def replay(client: ServiceClient, session: str) -> Content:
         partial(stretch, layout),
         length=sum(part.size for part in layout),
         etag=manifest.root,
-        content_type="video/mp4",
         filename=f"{session}.mp4",
     )
 

@@ -123,7 +123,7 @@ async def open_chunk(call: Call, params: ChunkPath, _: Nothing) -> Stream:
     async def part(first: int, stop: int) -> AsyncIterator[bytes]:
         yield raw[first:stop]
 
-    return Content(part, length=len(raw), etag=leaf.sealed_sha256, content_type="video/mp4")
+    return Content(part, length=len(raw), etag=leaf.sealed_sha256)
 
 
 @handlers.on(contract.DISCLOSE)

@@ -124,7 +124,7 @@ async def session_leaves(call: Call, params: SessionPath, _: Nothing) -> Stream:
         async for line in call.app[RECORDS].leaves(params.session):
             yield line + b"\n"
 
-    return Stream(lines(), content_type="application/x-ndjson")
+    return Stream(lines())
 
 
 @handlers.on(contract.ERASE)

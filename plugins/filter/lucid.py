@@ -23,6 +23,7 @@ NAMES = (
     "store_users",
     "new_secrets",
     "credentials",
+    "onion",
     "rotation_chosen",
     "rotation_begun",
     "rotation_step",

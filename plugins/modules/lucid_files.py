@@ -4,6 +4,7 @@ A file is written beside its place, judged by its own command and then moved the
 before or what is new, whole. All are judged before the first is moved.
 """
 
+import base64
 import os
 import subprocess
 import tempfile
@@ -31,6 +32,10 @@ options:
       content:
         description: What the file holds. Without it, the path is a directory.
         type: str
+      base64:
+        description: Whether content is written in base64, as it must be where the file is not text.
+        type: bool
+        default: false
       owner:
         description: Unix user that owns it.
         type: str
@@ -74,6 +79,7 @@ def main():
                 "options": {
                     "path": {"type": "path", "required": True},
                     "content": {"type": "str"},
+                    "base64": {"type": "bool", "default": False},
                     "owner": {"type": "str", "default": "root"},
                     "group": {"type": "str", "default": "root"},
                     "mode": {"type": "str"},
@@ -96,7 +102,11 @@ def main():
 
 def _holds(file):
     path = Path(file["path"])
-    return path.is_file() and not path.is_symlink() and path.read_bytes() == file["content"].encode()
+    return path.is_file() and not path.is_symlink() and path.read_bytes() == _content(file)
+
+
+def _content(file):
+    return base64.b64decode(file["content"]) if file["base64"] else file["content"].encode()
 
 
 def _diff(file):
@@ -112,7 +122,7 @@ def _validate(module, file, scratch):
         module.fail_json(msg=f"{file['path']}: `validate` has no %s for the file's path: {file['validate']}")
     # Under its own name: some programs look at it.
     candidate = scratch / Path(file["path"]).name
-    candidate.write_bytes(file["content"].encode())
+    candidate.write_bytes(_content(file))
     command = [str(candidate) if word == "%s" else word for word in file["validate"].split()]
     done = subprocess.run(  # noqa: PLW1510 - the status is looked at below
         command, capture_output=True, text=True, timeout=VALIDATION_SECONDS
@@ -142,7 +152,7 @@ def _bring(module, file, differs):
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as written:
-            written.write(file["content"].encode())
+            written.write(_content(file))
             written.flush()
             os.fsync(written.fileno())
         _attribute(module, file, Path(name))  # before anybody can see it under its own name

@@ -20,6 +20,7 @@ from lucid.kit.client import ServiceClient, variable
 from lucid.kit.tls import TlsConfig, client_context, internal_name, server_context
 
 TOKEN_KEY = bytes(range(32))
+MFA_SECRET = bytes(range(32, 64))
 BOOTSTRAP_TOKEN = "b007" * 16
 PASSWORD = "seven wet horses 7"
 
@@ -40,6 +41,7 @@ class Deployment:
         self.credentials.mkdir()
         (self.credentials / "token_key").write_text(TOKEN_KEY.hex() + "\n")
         (self.credentials / "bootstrap_token").write_text(BOOTSTRAP_TOKEN + "\n")
+        (self.credentials / "mfa_secret").write_text(MFA_SECRET.hex() + "\n")
         self.ports = {name: free_port() for name in catalog.load().services}
         self.environment = {
             "ENVIRONMENT": "development",

@@ -38,13 +38,13 @@ def test_the_key_and_its_thumbprint_are_those_of_rfc_8037() -> None:
 async def test_a_token_says_who_what_and_for_how_long() -> None:
     user, now = str(uuid.uuid4()), int(time.time())
     signer = Signer(seed())
-    claims = await verifier(signer).verify(f"Bearer {signer.mint(user, 'admin', now)}")
+    claims = await verifier(signer).verify(f"Bearer {signer.mint(user, 'admin', now, 's')}")
     assert (claims.sub, claims.access, claims.exp - claims.iat) == (user, Access.ADMIN, ACCESS_SECONDS)
 
 
 def test_a_token_names_its_key_and_two_are_never_alike() -> None:
     signer = Signer(seed())
-    tokens = {signer.mint("u", "user", 1_700_000_000) for _ in range(2)}
+    tokens = {signer.mint("u", "user", 1_700_000_000, "s") for _ in range(2)}
     assert len(tokens) == 2
     header = json.loads(base64.urlsafe_b64decode(tokens.pop().partition(".")[0] + "=="))
     assert header == {"alg": "EdDSA", "kid": THUMBPRINT, "typ": "JWT"}
@@ -52,10 +52,10 @@ def test_a_token_names_its_key_and_two_are_never_alike() -> None:
 
 async def test_tokens_of_the_key_before_hold_on_while_that_is_known() -> None:
     before, after = Signer(bytes(32)), Signer(seed(), previous=bytes(32))
-    out, now = before.mint("u", "user", int(time.time())), int(time.time())
+    out, now = before.mint("u", "user", int(time.time()), "s"), int(time.time())
     check = verifier(after).verify
     assert (await check(f"Bearer {out}")).sub == "u"
-    assert (await check(f"Bearer {after.mint('v', 'user', now)}")).sub == "v"
+    assert (await check(f"Bearer {after.mint('v', 'user', now, 's')}")).sub == "v"
     with pytest.raises(Unauthenticated):
         await verifier(Signer(seed())).verify(f"Bearer {out}")
 
@@ -63,15 +63,15 @@ async def test_tokens_of_the_key_before_hold_on_while_that_is_known() -> None:
 async def test_a_token_holds_for_fifteen_minutes_and_no_longer() -> None:
     signer = Signer(seed())
     check = verifier(signer).verify
-    await check(f"Bearer {signer.mint('u', 'user', int(time.time()) - ACCESS_SECONDS + 10)}")
+    await check(f"Bearer {signer.mint('u', 'user', int(time.time()) - ACCESS_SECONDS + 10, 's')}")
     with pytest.raises(Unauthenticated) as refusal:
-        await check(f"Bearer {signer.mint('u', 'user', int(time.time()) - ACCESS_SECONDS - 10)}")
+        await check(f"Bearer {signer.mint('u', 'user', int(time.time()) - ACCESS_SECONDS - 10, 's')}")
     assert refusal.value.code is Code.TOKEN_EXPIRED
 
 
 async def test_a_token_of_another_key_does_not_hold() -> None:
     with pytest.raises(Unauthenticated) as refusal:
         await verifier(Signer(seed())).verify(
-            f"Bearer {Signer(bytes(32)).mint('u', 'user', int(time.time()))}"
+            f"Bearer {Signer(bytes(32)).mint('u', 'user', int(time.time()), 's')}"
         )
     assert refusal.value.code is Code.TOKEN_INVALID

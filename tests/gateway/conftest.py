@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from lucid.gateway.upstream.upstream import Upstream
+from lucid.kit.tls import internal_name
 from tests.auth.live import Deployment, make_certificates
+
+UPSTREAM = "session-api"
+
+
+def behind(deployment: Deployment, name: str = UPSTREAM) -> Upstream:
+    """The service `name` of the deployment, as the gateway sees it."""
+    address = f"https://127.0.0.1:{deployment.ports[name]}"
+    return Upstream(name, [address], deployment.tls_of("api-gateway"), internal_name(name))
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from lucid.gateway import proxy
+from lucid.gateway.upstream.requests import Patience
 from lucid.kit import app
-from lucid.kit.forward import Limits
 from lucid.kit.routes import Access, Content, Nothing, Route, Stream
 from tests.auth.live import Deployment, Person, person
+from tests.gateway.conftest import behind
 
 UPSTREAM = "session-api"
 BYTES = bytes(range(256)) * 4000
@@ -29,8 +30,8 @@ async def file(_: app.Call, __: Nothing, ___: Nothing) -> Stream:
 @pytest.fixture
 async def someone(deployment: Deployment) -> AsyncIterator[Person]:
     """A person in front of a gateway with the file behind it."""
-    gateway = app.build("api-gateway", app.Handlers(), client=deployment.calls("api-gateway", [UPSTREAM]))
-    gateway.router.add_route(FILE.method, FILE.path, proxy.handler(FILE, Limits()))
+    gateway = app.build("api-gateway", app.Handlers())
+    gateway.router.add_route(FILE.method, FILE.path, proxy.handler(FILE, behind(deployment), Patience()))
     async with (
         deployment.serve(app.build(UPSTREAM, handlers)),
         deployment.serve(gateway),

@@ -29,7 +29,7 @@ def small_catalog(**contracts: tuple[str, bool]) -> catalog.Catalog:
         for i, (name, (contract, expose)) in enumerate(contracts.items())
     ]
     return catalog.parse(
-        "stores: {}\nobservers: {}\nexporters: {}\nservices:" + "".join(services), "small.yml"
+        "stores: {}\nobservers: {}\nexporters: {}\ncarriers: {}\nservices:" + "".join(services), "small.yml"
     )
 
 

@@ -60,7 +60,9 @@ class Seen(msgspec.Struct):
 
 
 def route(method: str, path: str, params: Any = Nothing, body: Any = Nothing, response: Any = Text) -> Any:
-    return Route(SERVICE, method, path, params, body, response, "For a test", max_body=4 * MIB)
+    return Route(
+        SERVICE, method, path, params, body, response, "For a test", media="video/mp4", max_body=4 * MIB
+    )
 
 
 REPEAT = route("GET", "/repeat/{word}", Words)
@@ -125,7 +127,7 @@ async def download(_: app.Call, __: Nothing, ___: Nothing) -> Stream:
         for number in range(16):
             yield bytes([number]) * MIB
 
-    return Stream(pieces(), length=16 * MIB, content_type="video/mp4", filename="all.mp4")
+    return Stream(pieces(), length=16 * MIB, filename="all.mp4")
 
 
 async def _then(*pieces: bytes, error: Exception | None = None) -> AsyncIterator[bytes]:

@@ -48,4 +48,4 @@ class TestADocument:
         assert document["paths"]["/mine"]["get"]["security"] == [{"bearer": []}]
         assert "security" not in repeat
         upload = document["paths"]["/upload"]["put"]
-        assert set(upload["requestBody"]["content"]) == {"application/octet-stream"}
+        assert set(upload["requestBody"]["content"]) == {"video/mp4"}

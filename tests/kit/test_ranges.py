@@ -22,7 +22,7 @@ def content(length: int = 100) -> Content:
     async def read(first: int, stop: int) -> AsyncIterator[bytes]:
         yield BYTES[first:stop]
 
-    return Content(read, length=length, etag="abc", content_type="video/mp4", filename="a.mp4")
+    return Content(read, length=length, etag="abc", filename="a.mp4")
 
 
 class TestWhatIsAskedFor:
@@ -79,7 +79,7 @@ class TestWhatIsAskedFor:
 
 
 DOWNLOAD: Route[Nothing, Nothing, Stream] = Route(
-    SERVICE, "GET", "/download", Nothing, Nothing, Stream, "For a test"
+    SERVICE, "GET", "/download", Nothing, Nothing, Stream, "For a test", media="video/mp4"
 )
 handlers = app.Handlers()
 

@@ -22,6 +22,7 @@ from tests.kit.live import Asker, House
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(32))
 PUBLIC = KEY.public_key().public_bytes_raw()
+OTHER_PUBLIC = OTHER.public_key().public_bytes_raw()
 PEM = KEY.public_key().public_bytes(
     serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
 )
@@ -34,14 +35,19 @@ def b64(raw: bytes) -> str:
 def claims(**changes: Any) -> dict[str, Any]:
     now = int(time.time())
     made = {
-        "sub": "user-1", "role": "node_operator", "iat": now, "exp": now + 3600, "jti": "t1",
-        "iss": tokens.ISSUER, "aud": tokens.AUDIENCE, **changes,
+        "sub": "user-1", "role": "node_operator", "sid": "login-1", "iat": now, "nbf": now,
+        "exp": now + 3600, "jti": "t1", "iss": tokens.ISSUER, "aud": tokens.AUDIENCE, **changes,
     }  # fmt: skip
     return {name: value for name, value in made.items() if value is not None}
 
 
-def token(key: Ed25519PrivateKey = KEY, kid: str = "k1", **changes: Any) -> str:
-    return jwt.encode(claims(**changes), key, algorithm="EdDSA", headers={"kid": kid})
+def token(
+    key: Ed25519PrivateKey = KEY, kid: str = "k1", extra: dict[str, Any] | None = None, **changes: Any
+) -> str:
+    """A signed token; made by hand, since PyJWT would not write some of the headers in `extra`."""
+    header = {"alg": "EdDSA", "typ": "JWT", "kid": kid, **(extra or {})}
+    head = ".".join(b64(json.dumps(part).encode()) for part in (header, claims(**changes)))
+    return f"{head}.{b64(key.sign(head.encode()))}"
 
 
 def unsigned(header: dict[str, Any], signature: bytes = b"") -> str:
@@ -61,6 +67,7 @@ class Keys:
     def __init__(self) -> None:
         self.asked = 0
         self.kid = "k1"
+        self.public = PUBLIC
         self.failure: LucidError | None = None
 
     async def fetch(self) -> Jwks:
@@ -68,7 +75,7 @@ class Keys:
         await asyncio.sleep(0)
         if self.failure is not None:
             raise self.failure
-        return Jwks((Jwk(kid=self.kid, x=b64(PUBLIC)),))
+        return Jwks((Jwk(kid=self.kid, x=b64(self.public)),))
 
 
 @pytest.fixture
@@ -98,7 +105,7 @@ class TestAGoodToken:
 
     @pytest.mark.parametrize("role", ["internal", "public", "root", ""])
     def test_with_a_role_that_is_none_ranks_as_nobody(self, role: str) -> None:
-        found = Claims(sub="a", role=role, iat=0, exp=0, jti="", iss="", aud="")
+        found = Claims(sub="a", role=role, sid="", iat=0, nbf=0, exp=0, jti="", iss="", aud="")
         assert found.access is Access.PUBLIC
 
 
@@ -129,11 +136,23 @@ class TestABadToken:
             token(iss="somebody"),
             token(aud="other"),
             token(aud=["lucid", "other"]),
+            token(kid="../../../../dev/null"),
+            token(kid="https://example.org/jwks.json"),
+            token(kid="k1' OR '1'='1"),
+            token(kid="k1\x00"),
+            token(kid="k" * 6000),
+            token(OTHER, extra={"jwk": {"kty": "OKP", "crv": "Ed25519", "x": b64(OTHER_PUBLIC)}}),
+            token(OTHER, extra={"jku": "https://example.org/jwks.json"}),
+            token(extra={"crit": ["exp"]}),
+            token(extra={"crit": []}),
+            token(extra={"crit": ["b64"], "b64": False}),
             token(iat=int(time.time()) + 36_000),
             token(nbf=int(time.time()) + 36_000),
             token(sub=None),
             token(role=None),
+            token(sid=None),
             token(iat=None),
+            token(nbf=None),
             token(exp=None),
             token(jti=None),
             token(iss=None),
@@ -213,10 +232,125 @@ class TestOldKeys:
         self, verifier: Verifier, keys: Keys, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await verifier.verify(f"Bearer {token()}")
+        monkeypatch.setattr(tokens, "KEYS_SECONDS", 0.0)
         monkeypatch.setattr(tokens, "STALE_SECONDS", 0.0)
         keys.failure = Unavailable("auth-service is away")
         with pytest.raises(Unavailable):
             await verifier.verify(f"Bearer {token()}")
+
+
+class TestRemembering:
+    @pytest.fixture
+    def signatures(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The tokens whose signatures were checked."""
+        checked: list[str] = []
+        decode = jwt.decode
+
+        def counted(*given: Any, **more: Any) -> Any:
+            checked.append(given[0])
+            return decode(*given, **more)
+
+        monkeypatch.setattr("lucid.kit.tokens.jwt.decode", counted)
+        return checked
+
+    async def test_checks_a_signature_once(self, verifier: Verifier, signatures: list[str]) -> None:
+        good = token()
+        found = [await verifier.verify(f"Bearer {good}") for _ in range(5)]
+        assert {each.sub for each in found} == {"user-1"}
+        assert signatures == [good]
+
+    async def test_never_lets_a_token_in_for_another(self, verifier: Verifier) -> None:
+        good = token()
+        await verifier.verify(f"Bearer {good}")
+        for other in (good + "A", good[:-1] + ("A" if good[-1] != "A" else "B"), good.upper(), good[:-4]):
+            assert await refusal(verifier, f"Bearer {other}") is Code.TOKEN_INVALID
+
+    async def test_looks_at_the_clock_with_every_use(
+        self, verifier: Verifier, signatures: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = time.time()
+        good = token(exp=int(now) + 60, nbf=int(now) - 60, iat=int(now) - 60)
+        await verifier.verify(f"Bearer {good}")
+        monkeypatch.setattr("lucid.kit.tokens.time.time", lambda: now + 70)
+        assert await refusal(verifier, f"Bearer {good}") is Code.TOKEN_EXPIRED
+        monkeypatch.setattr("lucid.kit.tokens.time.time", lambda: now - 70)
+        assert await refusal(verifier, f"Bearer {good}") is Code.TOKEN_INVALID
+        monkeypatch.setattr("lucid.kit.tokens.time.time", lambda: now)
+        await verifier.verify(f"Bearer {good}")
+        assert len(signatures) == 3  # what did not hold was forgotten
+
+    async def test_forgets_the_tokens_of_a_key_that_was_withdrawn(
+        self, verifier: Verifier, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        good = token()
+        await verifier.verify(f"Bearer {good}")
+        keys.kid = "k2"
+        monkeypatch.setattr(tokens, "KEYS_SECONDS", 0.0)
+        await verifier.verify(f"Bearer {good}")  # the keys at hand serve on while new ones are fetched
+        await asyncio.sleep(0.01)
+        assert await refusal(verifier, f"Bearer {good}") is Code.TOKEN_INVALID
+
+    async def test_forgets_the_tokens_of_a_key_that_another_took_the_name_of(
+        self, verifier: Verifier, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        good = token()
+        await verifier.verify(f"Bearer {good}")
+        keys.public = OTHER_PUBLIC
+        monkeypatch.setattr(tokens, "KEYS_SECONDS", 0.0)
+        await verifier.verify(f"Bearer {good}")
+        await asyncio.sleep(0.01)
+        assert await refusal(verifier, f"Bearer {good}") is Code.TOKEN_INVALID
+
+    async def test_relies_on_no_key_that_is_too_old(
+        self, verifier: Verifier, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        good = token()
+        await verifier.verify(f"Bearer {good}")
+        monkeypatch.setattr(tokens, "KEYS_SECONDS", 0.0)
+        monkeypatch.setattr(tokens, "STALE_SECONDS", 0.0)
+        keys.failure = Unavailable("auth-service is away")
+        with pytest.raises(Unavailable):
+            await verifier.verify(f"Bearer {good}")
+
+    async def test_keeps_a_bounded_number_of_those_used_last_and_only_good_ones(
+        self, verifier: Verifier, signatures: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tokens, "REMEMBERED", 3)
+        good = [token(jti=str(i)) for i in range(4)]
+        for each in (good[0], good[1], good[2], good[0], good[3]):
+            await verifier.verify(f"Bearer {each}")
+        for _ in range(9):
+            await refusal(verifier, f"Bearer {token(OTHER)}")
+            await refusal(verifier, f"Bearer {token(exp=int(time.time()) - 60)}")
+        signatures.clear()
+        for each in (good[0], good[2], good[3]):
+            await verifier.verify(f"Bearer {each}")
+        assert signatures == []
+        await verifier.verify(f"Bearer {good[1]}")
+        assert signatures == [good[1]]
+
+    async def test_keeps_no_token_in_memory(self, verifier: Verifier) -> None:
+        good = token()
+        await verifier.verify(f"Bearer {good}")
+        assert good not in repr(vars(verifier))
+        assert good.rpartition(".")[2] not in repr(vars(verifier))
+
+
+class TestARevokedToken:
+    async def test_is_refused_from_the_next_use_on(self, keys: Keys) -> None:
+        ended: set[str] = set()
+
+        def check(said: Claims) -> None:
+            if said.sid in ended:
+                raise Unauthenticated("ended", code=Code.LOGIN_ENDED)
+
+        verifier = Verifier(keys.fetch, check)
+        good, other = token(), token(sid="login-2")
+        await verifier.verify(f"Bearer {good}")
+        ended.add("login-1")
+        assert await refusal(verifier, f"Bearer {good}") is Code.LOGIN_ENDED
+        assert await refusal(verifier, f"Bearer {token(jti='new')}") is Code.LOGIN_ENDED
+        assert (await verifier.verify(f"Bearer {other}")).sid == "login-2"
 
 
 class TestRoutes:

@@ -1,8 +1,8 @@
 """The sample service which the worker's tests run as a process: `worker_app.py CONFIG`, CONFIG being JSON.
 
-`listeners`: [{name, port, tls?: {cert, key, ca, mode}}], `options`: fields of ServeOptions, `startup`:
-seconds its start takes, `cleanup`: seconds its end takes, `broken_by`: a file whose presence makes the start
-fail, with SystemExit if it says "exit", with CancelledError if it says "cancel".
+`listeners`: [{name, port, tls?: {cert, key, ca, mode}, carried?: bool}], `options`: fields of ServeOptions,
+`startup`: seconds its start takes, `cleanup`: seconds its end takes, `broken_by`: a file whose presence makes
+the start fail, with SystemExit if it says "exit", with CancelledError if it says "cancel".
 """
 
 import asyncio
@@ -27,7 +27,8 @@ log = logging.getLogger("sample")
 async def who(request: web.Request) -> web.Response:
     names = sorted(peer_names(request.get_extra_info("peercert")))
     secretive = [name for name in os.environ if name.startswith(("NOTIFY_", "WATCHDOG_", "LISTEN_"))]
-    return web.json_response({"pid": os.getpid(), "peer": names, "environment": secretive})
+    told = {"pid": os.getpid(), "peer": names, "environment": secretive}
+    return web.json_response(told | {"remote": request.remote, "circuit": request.get_extra_info("circuit")})
 
 
 async def echo(request: web.Request) -> web.Response:
@@ -93,7 +94,13 @@ def main() -> None:
         return make_app(config)
 
     listeners = [
-        Listener(each["name"], "127.0.0.1", each["port"], tls_config(each.get("tls")))
+        Listener(
+            each["name"],
+            "127.0.0.1",
+            each["port"],
+            tls_config(each.get("tls")),
+            carried=each.get("carried", False),
+        )
         for each in config["listeners"]
     ]
     run(

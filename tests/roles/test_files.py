@@ -48,6 +48,12 @@ class TestFilesAndDirectories:
         assert [mode(tmp_path / name) for name in ("d", "d/secret", "plain")] == ["0750", "0400", "0644"]
         assert [bring(*wanted)[key] for key in ("changed", "written")] == [False, []]
 
+    def test_what_is_no_text_is_given_in_base64(self, tmp_path: Path) -> None:
+        wanted = {"path": f"{tmp_path}/key", "content": "AP+A", "base64": True, "mode": "0600"}
+        assert bring(wanted)["written"] == [wanted["path"]]
+        assert (tmp_path / "key").read_bytes() == b"\x00\xff\x80"
+        assert bring(wanted)["written"] == []
+
     def test_only_what_differs_is_named(self, tmp_path: Path) -> None:
         one, other = ({"path": f"{tmp_path}/{name}", "content": "a"} for name in "ab")
         bring(one, other)

@@ -28,7 +28,8 @@ class Reach:
         self.site = site
         self.flows = site.flows()
         self._allowed = {(flow.source, flow.user, flow.destination, flow.port) for flow in self.flows}
-        outbound = {each.port for host in site.described.hosts for each in host.outbound}
+        declared = [each.port for host in site.described.hosts for each in host.outbound]
+        outbound = {port for port in declared if port != "any"}
         self.ports = sorted({flow.port for flow in self.flows} | outbound | set(listening))
         self.control = str(site.lab.inventory.control.ip)
         self.management = {name: str(host.management.ip) for name, host in site.hosts.items()}
@@ -55,7 +56,7 @@ class Reach:
             return True
         if target.host == "control":
             return any(
-                user in each.users and target.port == each.port and _within(target.address, each.to)
+                user in each.users and each.port in {target.port, "any"} and _within(target.address, each.to)
                 for each in self.site.described.named(source).outbound
             )
         # On the management network the hosts do not see each other, and no flow names its addresses.

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lucid.auth.store import Account, Accounts
+from lucid.auth.account import Account
+from lucid.auth.account_store import Accounts
+from lucid.auth.session_store import LoginSessions
 from lucid.kit import mongo
 from lucid.kit.errors import Code, Conflict, Forbidden, NotFound
 
@@ -20,8 +22,10 @@ def account(email: str, role: str = "user") -> Account:
 @pytest.fixture
 async def accounts(mongodb_url: str, database_name: str) -> AsyncIterator[Accounts]:
     client = mongo.connect(mongodb_url)
-    store = Accounts(client[database_name])
+    logins = LoginSessions(client[database_name])
+    store = Accounts(client[database_name], logins)
     await store.prepare()
+    await logins.prepare()
     yield store
     await client.close()
 

@@ -1,0 +1,1 @@
+"""The gateway's side towards the services: kept connections, replicas, breakers and retries."""
