@@ -1,6 +1,6 @@
 """auth-service: accounts, the ways to log in, the logins themselves, and the keys that check its tokens."""
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -294,113 +294,107 @@ class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[AuditEvent, ...]
 
 
-P = TypeVar("P", bound=msgspec.Struct)
-B = TypeVar("B")
-R = TypeVar("R")
-
-_BODY = (Code.INVALID, Code.MISSING_FIELD, Code.FORMAT, Code.OUT_OF_RANGE, Code.JSON, Code.TOO_LARGE)
-_PARAMS = (Code.INVALID, Code.FORMAT, Code.OUT_OF_RANGE)
-_TOKEN = (Code.AUTHENTICATION_REQUIRED, Code.TOKEN_EXPIRED, Code.TOKEN_INVALID, Code.LOGIN_ENDED)
-_DOWN = (Code.INTERNAL, Code.DATABASE, Code.TIMEOUT, Code.UNAVAILABLE)
 _PROOF = (Code.AUTHENTICATION_REQUIRED, Code.ACCOUNT_LOCKED)
 _SECOND = (Code.ACCOUNT_LOCKED, Code.SECOND_FACTOR, Code.PERMISSION)
 
-
-def _route(
-    method: str, path: str, params: type[P], body: type[B], response: type[R], summary: str, access: Access,
-    *errors: Code, status: int = 200,
-) -> Route[P, B, R]:  # fmt: skip
-    """A route with its own errors and those that follow from what it takes and from whom."""
-    found = [*errors]
-    found += () if body is Nothing else _BODY
-    found += () if params is Nothing else _PARAMS
-    found += _TOKEN if access > Access.PUBLIC else ()
-    found += (Code.PERMISSION,) if access is Access.INTERNAL or access > Access.USER else ()
-    known = tuple(sorted({*found, *_DOWN}, key=lambda code: code.number))
-    return Route(
-        SERVICE, method, path, params, body, response, summary, access=access, status=status, errors=known
-    )
-
-
-_PUBLIC, _USER, _ADMIN = Access.PUBLIC, Access.USER, Access.ADMIN
-
-REGISTER = _route(
-    "POST", "/users", Nothing, Register, User, "Create an account", _PUBLIC,
-    Code.MAIL_ADDRESS, Code.WEAK_PASSWORD, Code.EXISTS, Code.PERMISSION, status=201,
+REGISTER = Route(
+    SERVICE, "POST", "/users", Nothing, Register, User, "Create an account", access=Access.PUBLIC,
+    status=201, errors=(Code.MAIL_ADDRESS, Code.WEAK_PASSWORD, Code.EXISTS, Code.PERMISSION),
 )  # fmt: skip
-ME = _route("GET", "/users/me", Nothing, Nothing, User, "My account", _USER)
-UPDATE_ME = _route(
-    "PUT", "/users/me", Nothing, UpdateMe, User, "Change my mail address or password; that ends other logins",
-    _USER, *_PROOF, Code.MAIL_ADDRESS, Code.WEAK_PASSWORD, Code.EXISTS, Code.CONFLICT,
+ME = Route(
+    SERVICE, "GET", "/users/me", Nothing, Nothing, User, "My account", access=Access.USER,
 )  # fmt: skip
-LINK_WALLET = _route(
-    "PUT", "/users/me/wallet", Nothing, LinkWallet, User, "Let a TRON wallet log in to my account", _USER,
-    *_PROOF, Code.WALLET_SIGNATURE, Code.EXISTS,
+UPDATE_ME = Route(
+    SERVICE, "PUT", "/users/me", Nothing, UpdateMe, User,
+    "Change my mail address or password; that ends other logins", access=Access.USER,
+    errors=(*_PROOF, Code.MAIL_ADDRESS, Code.WEAK_PASSWORD, Code.EXISTS, Code.CONFLICT),
 )  # fmt: skip
-UNLINK_WALLET = _route(
-    "DELETE", "/users/me/wallet", Nothing, Nothing, Nothing, "Let no wallet log in to my account", _USER,
+LINK_WALLET = Route(
+    SERVICE, "PUT", "/users/me/wallet", Nothing, LinkWallet, User, "Let a TRON wallet log in to my account",
+    access=Access.USER, errors=(*_PROOF, Code.WALLET_SIGNATURE, Code.EXISTS),
+)  # fmt: skip
+UNLINK_WALLET = Route(
+    SERVICE, "DELETE", "/users/me/wallet", Nothing, Nothing, Nothing, "Let no wallet log in to my account",
+    access=Access.USER, status=204,
+)  # fmt: skip
+USER = Route(
+    SERVICE, "GET", "/users/{user}", UserPath, Nothing, User, "An account: one's own, or for admins any",
+    access=Access.USER, errors=(Code.NOT_FOUND, Code.PERMISSION),
+)  # fmt: skip
+CHANGE_ROLE = Route(
+    SERVICE, "PUT", "/users/{user}/role", UserPath, ChangeRole, User,
+    "Give an account a role; that ends its logins", access=Access.SUPER_ADMIN, errors=(Code.NOT_FOUND,),
+)  # fmt: skip
+SUSPEND = Route(
+    SERVICE, "PUT", "/users/{user}/suspended", UserPath, Suspend, User,
+    "Keep an account out, or let it in again", access=Access.ADMIN, errors=(Code.NOT_FOUND,),
+)  # fmt: skip
+LOGIN = Route(
+    SERVICE, "POST", "/auth/login", Nothing, Login, Tokens, "Log in with a password", access=Access.PUBLIC,
+    errors=(Code.AUTHENTICATION_REQUIRED, *_SECOND),
+)  # fmt: skip
+REFRESH = Route(
+    SERVICE, "POST", "/auth/refresh", Nothing, Refresh, Tokens, "Exchange a refresh token, once",
+    access=Access.PUBLIC, errors=(Code.LOGIN_ENDED, Code.REFRESH_INVALID),
+)  # fmt: skip
+LOGOUT = Route(
+    SERVICE, "POST", "/auth/logout", Nothing, Nothing, Nothing, "End this login", access=Access.USER,
     status=204,
 )  # fmt: skip
-USER = _route(
-    "GET", "/users/{user}", UserPath, Nothing, User, "An account: one's own, or for admins any", _USER,
-    Code.NOT_FOUND, Code.PERMISSION,
+VERIFY = Route(
+    SERVICE, "POST", "/auth/verify", Nothing, Verify, Status, "Whom a token speaks for",
+    access=Access.PUBLIC,
+    errors=(Code.AUTHENTICATION_REQUIRED, Code.TOKEN_EXPIRED, Code.TOKEN_INVALID, Code.LOGIN_ENDED),
 )  # fmt: skip
-CHANGE_ROLE = _route(
-    "PUT", "/users/{user}/role", UserPath, ChangeRole, User, "Give an account a role; that ends its logins",
-    Access.SUPER_ADMIN, Code.NOT_FOUND,
+STATUS = Route(
+    SERVICE, "GET", "/auth/status", Nothing, Nothing, Status, "Whom my token speaks for",
+    access=Access.USER,
 )  # fmt: skip
-SUSPEND = _route(
-    "PUT", "/users/{user}/suspended", UserPath, Suspend, User, "Keep an account out, or let it in again",
-    _ADMIN, Code.NOT_FOUND,
+LOGINS = Route(
+    SERVICE, "GET", "/auth/sessions", LoginsQuery, Nothing, Logins, "Active logins", access=Access.USER,
+    errors=(Code.PERMISSION,),
 )  # fmt: skip
-LOGIN = _route(
-    "POST", "/auth/login", Nothing, Login, Tokens, "Log in with a password", _PUBLIC, *_PROOF, *_SECOND
-)
-REFRESH = _route(
-    "POST", "/auth/refresh", Nothing, Refresh, Tokens, "Exchange a refresh token, once", _PUBLIC,
-    Code.LOGIN_ENDED, Code.REFRESH_INVALID,
+END_LOGIN = Route(
+    SERVICE, "DELETE", "/auth/sessions/{session}", LoginPath, Nothing, Nothing, "End a login",
+    access=Access.USER, status=204, errors=(Code.NOT_FOUND,),
 )  # fmt: skip
-LOGOUT = _route("POST", "/auth/logout", Nothing, Nothing, Nothing, "End this login", _USER, status=204)
-VERIFY = _route("POST", "/auth/verify", Nothing, Verify, Status, "Whom a token speaks for", _PUBLIC, *_TOKEN)
-STATUS = _route("GET", "/auth/status", Nothing, Nothing, Status, "Whom my token speaks for", _USER)
-LOGINS = _route(
-    "GET", "/auth/sessions", LoginsQuery, Nothing, Logins, "Active logins", _USER, Code.PERMISSION
-)
-END_LOGIN = _route(
-    "DELETE", "/auth/sessions/{session}", LoginPath, Nothing, Nothing, "End a login", _USER,
-    Code.NOT_FOUND, status=204,
+ENROL = Route(
+    SERVICE, "POST", "/auth/mfa/enrol", Nothing, Enrol, Enrolment, "Get a seed for an authenticator",
+    access=Access.USER, errors=(Code.AUTHENTICATION_REQUIRED, *_SECOND),
 )  # fmt: skip
-ENROL = _route(
-    "POST", "/auth/mfa/enrol", Nothing, Enrol, Enrolment, "Get a seed for an authenticator", _USER,
-    *_PROOF, *_SECOND,
+CONFIRM = Route(
+    SERVICE, "POST", "/auth/mfa/confirm", Nothing, Confirm, RecoveryCodes,
+    "From now on ask for codes of this seed", access=Access.USER,
+    errors=(Code.ACCOUNT_LOCKED, Code.SECOND_FACTOR, Code.CONFLICT),
 )  # fmt: skip
-CONFIRM = _route(
-    "POST", "/auth/mfa/confirm", Nothing, Confirm, RecoveryCodes, "From now on ask for codes of this seed",
-    _USER, Code.ACCOUNT_LOCKED, Code.SECOND_FACTOR, Code.CONFLICT,
+CHALLENGE = Route(
+    SERVICE, "POST", "/auth/wallet/challenge", Nothing, ChallengeRequest, Challenge,
+    "Get a text for a wallet to sign", access=Access.PUBLIC,
 )  # fmt: skip
-CHALLENGE = _route(
-    "POST", "/auth/wallet/challenge", Nothing, ChallengeRequest, Challenge, "Get a text for a wallet to sign",
-    _PUBLIC,
+WALLET_LOGIN = Route(
+    SERVICE, "POST", "/auth/wallet/verify", Nothing, WalletLogin, Tokens,
+    "Log in with a wallet's signature", access=Access.PUBLIC, errors=(Code.WALLET_SIGNATURE, *_SECOND),
 )  # fmt: skip
-WALLET_LOGIN = _route(
-    "POST", "/auth/wallet/verify", Nothing, WalletLogin, Tokens, "Log in with a wallet's signature", _PUBLIC,
-    Code.WALLET_SIGNATURE, *_SECOND,
+LINK_REQUEST = Route(
+    SERVICE, "POST", "/auth/link/request", Nothing, LinkRequest, Nothing, "Have a login link sent by mail",
+    access=Access.PUBLIC, status=202, errors=(Code.MAIL_ADDRESS, Code.CONFIGURATION),
 )  # fmt: skip
-LINK_REQUEST = _route(
-    "POST", "/auth/link/request", Nothing, LinkRequest, Nothing, "Have a login link sent by mail",
-    _PUBLIC, Code.MAIL_ADDRESS, Code.CONFIGURATION, status=202,
+LINK_LOGIN = Route(
+    SERVICE, "POST", "/auth/link/verify", Nothing, LinkLogin, Tokens,
+    "Log in with the code of a login link", access=Access.PUBLIC,
+    errors=(Code.LINK_EXPIRED, Code.CONFIGURATION, *_SECOND),
 )  # fmt: skip
-LINK_LOGIN = _route(
-    "POST", "/auth/link/verify", Nothing, LinkLogin, Tokens, "Log in with the code of a login link", _PUBLIC,
-    Code.LINK_EXPIRED, Code.CONFIGURATION, *_SECOND,
+AUDIT = Route(
+    SERVICE, "GET", "/auth/audit", AuditQuery, Nothing, AuditPage, "What happened to accounts",
+    access=Access.ADMIN,
 )  # fmt: skip
-AUDIT = _route("GET", "/auth/audit", AuditQuery, Nothing, AuditPage, "What happened to accounts", _ADMIN)
-JWKS = _route(
-    "GET", "/auth/.well-known/jwks.json", Nothing, Nothing, Jwks, "The keys that sign access tokens", _PUBLIC
-)
-REVOCATIONS = _route(
-    "GET", "/auth/revocations", RevocationsQuery, Nothing, RevocationPage,
-    "Logins that ended while their tokens are out", Access.INTERNAL,
+JWKS = Route(
+    SERVICE, "GET", "/auth/.well-known/jwks.json", Nothing, Nothing, Jwks,
+    "The keys that sign access tokens", access=Access.PUBLIC,
+)  # fmt: skip
+REVOCATIONS = Route(
+    SERVICE, "GET", "/auth/revocations", RevocationsQuery, Nothing, RevocationPage,
+    "Logins that ended while their tokens are out", access=Access.INTERNAL,
 )  # fmt: skip
 
 ROUTES: tuple[Route[Any, Any, Any], ...] = (

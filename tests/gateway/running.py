@@ -17,11 +17,13 @@ from tests.kit.worker_process import PASS_SOCKETS, ROOT, listening
 
 GATEWAY = "api-gateway"
 SERVE = f"from lucid.kit import launch; launch.run({GATEWAY!r})"
+OF_ITS_OWN = (b"/health/ready", b"/auth/revocations", b"/auth/.well-known/")
+"""What the gateway asks for by itself."""
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
 class Recorder:
-    """A service that answers `{}` to everything and notes each request as it came, byte by byte."""
+    """A service that answers `{}` to everything and notes what is passed on to it, byte by byte."""
 
     def __init__(self) -> None:
         self.heads: list[bytes] = []
@@ -32,9 +34,8 @@ class Recorder:
 
     @property
     def targets(self) -> list[str]:
-        """The targets of all requests, but for health checks."""
-        found = [head.split(b" ")[1].decode() for head in self.heads]
-        return [target for target in found if target != "/health/ready"]
+        """The targets of all requests, in order."""
+        return [head.split(b" ")[1].decode() for head in self.heads]
 
     def forget(self) -> None:
         self.heads.clear()
@@ -58,8 +59,10 @@ class Recorder:
                 ]
                 if len(lengths) > 1 or any(line.startswith(b"transfer-encoding") for line in lines):
                     self.strange.append(head)
-                self.heads.append(head)
-                self.bodies.append(await reader.readexactly(lengths[0]) if lengths else b"")
+                body = await reader.readexactly(lengths[0]) if lengths else b""
+                if not head.split(b" ")[1].startswith(OF_ITS_OWN):
+                    self.heads.append(head)
+                    self.bodies.append(body)
                 writer.write(ANSWER)
         except asyncio.IncompleteReadError as end:
             if end.partial:
