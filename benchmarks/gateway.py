@@ -1,9 +1,9 @@
 """What the gateway adds to a request: `python -m benchmarks.gateway [--json]`.
 
 wrk, 64 kept connections on loopback, asks for 1 kB and for 100 kB: an nginx with the files itself, the same
-through another nginx that passes on and limits but checks nobody, and through api-gateway with all it does for
-a person: token, revocation, metrics, access log, a request written anew, a breaker. What is measured has one
-processor core, wrk and the nginx with the files share another. Needs the Debian packages wrk and nginx-light.
+through another nginx that passes on and limits but checks nobody, and through api-gateway with all it does
+for a person: token, revocation, metrics, access log, a request written anew, a breaker. What is measured has
+one processor core, wrk and the files' nginx share another. Needs the Debian packages wrk and nginx-light.
 """
 
 import argparse

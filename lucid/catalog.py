@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 _SECTIONS = ("stores", "observers", "exporters", "carriers", "services")
 MONGODB = "mongodb"
+REDIS = "redis"
 OFFSET_VARIABLE = "LUCID_PORT_OFFSET"
 MAX_OFFSET = 30_000
 
@@ -143,6 +144,8 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Where in MongoDB its collections are, if it uses that."""
     collections: tuple[Collection, ...] = ()
     """What it keeps there, and no other service may touch."""
+    keys: tuple[Name, ...] = ()
+    """What its keys in Redis begin with, behind `lucid:`; services that name the same share them."""
     credentials: tuple[Credential, ...] = ()
     runs: tuple[Program, ...] = ()
 
@@ -356,6 +359,9 @@ def _check_references(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.N
         if (service.database is None) == (MONGODB in service.stores):
             wanted = "no database" if service.database else f"`database`, its own in {MONGODB}"
             raise reader.fail(node, f"service {service.name} needs {wanted}: it must fit its stores")
+        if bool(service.keys) != (REDIS in service.stores):
+            wanted = "no keys" if service.keys else f"`keys`, what its keys in {REDIS} begin with"
+            raise reader.fail(node, f"service {service.name} needs {wanted}: they must fit its stores")
 
 
 def _check_collections(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node]) -> None:

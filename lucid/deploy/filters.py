@@ -71,9 +71,9 @@ def database_users(_: object) -> Any:
     return _plain(plan.database_users(catalog.load()))
 
 
-def store_users(store: str) -> list[str]:
-    """`'redis' | lucid_store_users`: services that use a store."""
-    return list(plan.store_users(catalog.load(), store))
+def redis_users(_: object) -> Any:
+    """`'' | lucid_redis_users`: users of Redis and the patterns of their keys."""
+    return _plain(plan.redis_users(catalog.load()))
 
 
 def new_secrets(kept: Mapping[str, Any]) -> Any:
@@ -92,7 +92,7 @@ def credentials(
     `previous` has those that are being rotated out, by service.
     """
     found = {service: {**secret, **(previous or {}).get(service, {})} for service, secret in own.items()}
-    for service in plan.store_users(catalog.load(), plan.REDIS):
+    for service in (user.name for user in plan.redis_users(catalog.load())):
         found.setdefault(service, {})["redis_password"] = redis[service]
     return found
 

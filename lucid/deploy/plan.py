@@ -8,14 +8,13 @@ import ipaddress
 
 import msgspec
 
-from lucid.catalog import MONGODB, Catalog, Group, Service, Tls
+from lucid.catalog import MONGODB, REDIS, Catalog, Group, Service, Tls
 from lucid.deploy.errors import SiteError
 from lucid.deploy.site import Host, Site
 from lucid.kit.client import variable
 from lucid.kit.tls import internal_name
 
 TLS_ROOT = "/etc/lucid/tls"
-REDIS = "redis"
 REPLICA_SET = "lucid"
 MASTER = "lucid"
 """Under which Sentinel knows the Redis master."""
@@ -69,6 +68,13 @@ class DatabaseUser(msgspec.Struct, frozen=True):
     name: str
     database: str
     collections: tuple[str, ...]
+
+
+class RedisUser(msgspec.Struct, frozen=True):
+    """A user of Redis, who is a service, and patterns of the keys that it may use."""
+
+    name: str
+    keys: tuple[str, ...]
 
 
 def units(catalog: Catalog, site: Site, host: Host) -> tuple[Unit, ...]:
@@ -176,7 +182,7 @@ def certificates(catalog: Catalog, host: Host) -> tuple[Certificate, ...]:
                 service.name,
                 service.user,
                 f"lucid-{service.name}.service",
-                called=() if service.mutual else people,
+                called=people if any(item.tls is Tls.SERVER for item in service.listen) else (),
             )
             for service in services
         ),
@@ -202,9 +208,13 @@ def database_users(catalog: Catalog) -> tuple[DatabaseUser, ...]:
     )
 
 
-def store_users(catalog: Catalog, store: str) -> tuple[str, ...]:
-    """The services that use a store."""
-    return tuple(service.name for service in catalog.services.values() if store in service.stores)
+def redis_users(catalog: Catalog) -> tuple[RedisUser, ...]:
+    """Who may log in to Redis, and with which keys."""
+    return tuple(
+        RedisUser(service.name, tuple(f"lucid:{key}:*" for key in service.keys))
+        for service in catalog.services.values()
+        if REDIS in service.stores
+    )
 
 
 def _is_address(text: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from lucid.catalog import Catalog
-from lucid.deploy.plan import REDIS, store_users
+from lucid.deploy.plan import redis_users
 from lucid.kit import authority
 
 AUTHORITY_LIFE = timedelta(days=3650)
@@ -61,7 +61,7 @@ def complete(catalog: Catalog, kept: Mapping[str, Any]) -> Secrets:
     found.setdefault("vault_mongodb_keys", [new_key()])
     found.setdefault("vault_mongodb_admin_password", new_password())
     found.setdefault("vault_onion_seed", new_password())
-    users = (*_REDIS_OWN, *store_users(catalog, REDIS))
+    users = (*_REDIS_OWN, *(user.name for user in redis_users(catalog)))
     found["vault_redis_passwords"] = {
         user: found.get("vault_redis_passwords", {}).get(user) or new_password() for user in users
     }

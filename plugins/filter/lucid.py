@@ -20,7 +20,7 @@ NAMES = (
     "certificates",
     "problems",
     "database_users",
-    "store_users",
+    "redis_users",
     "new_secrets",
     "credentials",
     "onion",

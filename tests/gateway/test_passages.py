@@ -16,6 +16,7 @@ from lucid.gateway import profile
 from lucid.gateway import service as gateway
 from lucid.gateway.headers import end_to_end
 from lucid.gateway.passage import clean
+from lucid.kit.draining import DRAINING
 from lucid.kit.errors import Invalid
 from lucid.kit.settings import SettingsError
 from lucid.kit.tls import internal_name
@@ -73,10 +74,10 @@ async def echo(request: web.Request) -> web.StreamResponse:
 
 
 @pytest.fixture
-async def someone(
+async def front(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Person]:
-    """A person before a gateway with somebody else's service behind it."""
+) -> AsyncIterator[web.Application]:
+    """A running gateway with somebody else's service behind it."""
     port = free_port()
     file = tmp_path / "gateway.yml"
     file.write_text(PROFILE.format(port=port))
@@ -86,9 +87,17 @@ async def someone(
     runner = web.AppRunner(behind, access_log=None, shutdown_timeout=0.2)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
-    async with deployment.serve(await gateway.create()), person(deployment) as made:
-        yield made
+    app = await gateway.create()
+    async with deployment.serve(app):
+        yield app
     await runner.cleanup()
+
+
+@pytest.fixture
+async def someone(front: web.Application, deployment: Deployment) -> AsyncIterator[Person]:
+    """A person before it."""
+    async with person(deployment) as made:
+        yield made
 
 
 class TestRequests:
@@ -206,6 +215,16 @@ class TestWebSockets:
             async with asyncio.timeout(2):
                 message = await socket.receive()
             assert message.type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}
+
+    async def test_end_when_the_gateway_is_retired(
+        self, deployment: Deployment, someone: Person, front: web.Application
+    ) -> None:
+        async with self.opened(deployment, someone) as socket:
+            await socket.receive_str()
+            front[DRAINING].begin()
+            async with asyncio.timeout(2):
+                message = await socket.receive()
+            assert message.type is aiohttp.WSMsgType.CLOSED
 
     async def test_leave_nothing_behind_when_the_client_leaves(
         self, deployment: Deployment, someone: Person

@@ -5,6 +5,7 @@ import time
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from importlib import import_module
 from typing import Any
 
@@ -190,12 +191,14 @@ class TestServicesThatAreDown:
     async def test_checks_go_on_with_the_keys_at_hand_when_auth_service_goes(
         self, deployment: Deployment
     ) -> None:
-        async with deployment.serve(await gateway.create()), person(deployment) as someone:
-            path = API + "/auth/status"
-            async with deployment.serve(await auth.create()):
+        path = API + "/auth/status"
+        async with AsyncExitStack() as auth_service_s_time:
+            await auth_service_s_time.enter_async_context(deployment.serve(await auth.create()))
+            async with deployment.serve(await gateway.create()), person(deployment) as someone:
                 assert await someone.status_and_code("GET", path, token()) == "200"
-            assert await someone.status_and_code("GET", path, token()) == "503 LUCID_ERR_5008"
-            assert await someone.status_and_code("GET", path, token(age=3600)) == "401 LUCID_ERR_2002"
+                await auth_service_s_time.aclose()
+                assert await someone.status_and_code("GET", path, token()) == "503 LUCID_ERR_5008"
+                assert await someone.status_and_code("GET", path, token(age=3600)) == "401 LUCID_ERR_2002"
 
     async def test_show_in_its_health(self, someone: Person) -> None:
         async with someone.ask("GET", API + "/meta/health") as answer:

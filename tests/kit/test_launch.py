@@ -86,10 +86,11 @@ class TestListeners:
         found = settings.load(
             launch.LaunchSettings, {"STATE_DIRECTORY": "/s", "TLS_DIRECTORY": "/t", "BIND_ADDRESS": "::"}
         )
-        secure, plain = launch.listeners(GATEWAY, found)
-        assert [secure.port, plain.port] == [listen.port for listen in GATEWAY.listen]
-        assert (secure.host, plain.host) == ("::", "127.0.0.1")
-        assert (secure.tls is None, plain.tls is None) == (False, True)
+        listeners = launch.listeners(GATEWAY, found)
+        assert [each.port for each in listeners] == [listen.port for listen in GATEWAY.listen]
+        assert [each.host for each in listeners] == ["::", "127.0.0.1", "127.0.0.1"]
+        assert [each.tls is None for each in listeners] == [False, True, True]
+        assert [each.carried for each in listeners] == [False, False, True]
 
     def test_follow_the_column(self) -> None:
         storage = catalog.load().services["session-storage"]
@@ -135,7 +136,7 @@ def running(
 async def test_a_service_of_two_workers_counts_all_its_requests_and_stops_when_told(
     running: subprocess.Popen[bytes], sockets: list[socket.socket], tmp_path: Path
 ) -> None:
-    secure, plain = (each.getsockname()[1] for each in sockets)
+    secure, plain, _ = (each.getsockname()[1] for each in sockets)
     requests = 40
     # Each on a connection of its own, so that both workers get some.
     connector = aiohttp.TCPConnector(force_close=True, ssl=False)

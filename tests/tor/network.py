@@ -6,17 +6,13 @@ onion service is found within half a minute (with four it is slow and flaky). Ab
 
 import re
 import subprocess
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from lucid.dev.processes import Process, Processes
 from tests.deployment import free_ports
 
 AUTHORITIES, RELAYS = 3, 7
-BOOTSTRAPPED = "Bootstrapped 100%"
-_POLL_SECONDS = 0.1
 _VOTING = [
     "AuthoritativeDirectory 1",
     "V3AuthoritativeDirectory 1",
@@ -33,28 +29,7 @@ _VOTING = [
 
 
 class NetworkError(Exception):
-    """The network does not come up; the message has the end of a log."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """One Tor."""
-
-    process: Process
-
-    @property
-    def log(self) -> str:
-        """All that it has said."""
-        return self.process.log.read_text(errors="replace")
-
-    def wait_for(self, words: str, seconds: float) -> None:
-        """Returns as soon as its log holds `words`. Raises NetworkError."""
-        until = time.monotonic() + seconds
-        while words not in self.log:
-            if self.process.status is not None or time.monotonic() > until:
-                last = self.process.last_words(12)
-                raise NetworkError(f"{self.process.name} has not said {words!r} in {seconds:g} s:\n{last}")
-            time.sleep(_POLL_SECONDS)
+    """The keys of the network cannot be made; the message says why."""
 
 
 class Network:
@@ -86,12 +61,12 @@ class Network:
         for number, port in enumerate(ports):
             self._run(f"relay{number}", self._relay(f"relay{number}", port))
 
-    def join(self, name: str, torrc: Sequence[str]) -> Node:
+    def join(self, name: str, torrc: Sequence[str]) -> Process:
         """Starts a Tor with these lines, which name its DataDirectory, and the network's own."""
         path = self._directory / f"{name}.torrc"
         path.write_text("\n".join([*torrc, *self.options, ""]))
         log = self._directory / f"{name}.log"
-        return Node(self._processes.start(name, [*self._within, "tor", "-f", str(path)], log))
+        return self._processes.start(name, [*self._within, "tor", "-f", str(path)], log)
 
     def data(self, name: str) -> Path:
         """A directory for a node's data, with the mode that Tor asks for."""
