@@ -56,6 +56,7 @@ services:
     stores: [mongodb, redis]
     database: web
     collections: [others]
+    keys: [deep]
     calls: []
 exporters: {node-exporter: {user: prometheus, port: 9100}}
 carriers: {tor: {user: debian-tor, group: edge, ports: [9050]}, far: {user: far, group: core, ports: []}}
@@ -78,6 +79,9 @@ BAD = {
         "service back needs `collections`"),
     "collection of two": ("collections: [others]", "collections: [others, things]", 45,
         "collection things of deep belongs to back"),
+    "keys without store": ("    stores: []\n", "    stores: []\n    keys: [things]\n", 6,
+        "service front needs no keys"),
+    "store without keys": ("    keys: [deep]\n", "", 34, "service deep needs `keys`"),
     "port clash in a group": ("port: 8085,", "port: 8084,", 39,
         "port 8084 of deep is taken by back in group core"),
     "local port clash": ("local_port: 18085", "local_port: 18084", 39,

@@ -13,6 +13,8 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from lucid.gateway.cors import Cors
+from lucid.gateway.headers import client_key
+from lucid.gateway.limits import gate
 from lucid.gateway.upstream.answers import SWITCHING
 from lucid.kit.carried import CIRCUIT
 from lucid.kit.errors import Code, Invalid
@@ -44,6 +46,7 @@ class Entrance:
                     raise web.HTTPNotFound
             elif not _loopback(request.remote):
                 return self._redirect(name, request.raw_path)
+            await gate.enter(request, client_key(request))
             if request.method == hdrs.METH_OPTIONS and (answer := self._preflight(request)) is not None:
                 return web.Response(status=204, headers=answer)
             return await handler(request)

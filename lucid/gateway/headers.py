@@ -7,13 +7,14 @@ from aiohttp import hdrs, web
 from lucid.kit import context
 from lucid.kit.carried import CIRCUIT
 
+POLICY = "Content-Security-Policy"
 SECURITY = {
     # Also on the loopback socket: what stands in front of that speaks TLS to people.
     "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    POLICY: "default-src 'none'; frame-ancestors 'none'",
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Cache-Control": "no-store",
 }
@@ -31,7 +32,10 @@ OWN_FRONTS = ("lucid-", "x-lucid-", "x-forwarded-")
 
 async def secure(_: web.Request, response: web.StreamResponse) -> None:
     """Signal handler for `on_response_prepare`. Takes away the name and version of the server software."""
+    own = response.headers.get(POLICY)  # a page of the gateway's own may need more than nothing
     response.headers.update(SECURITY)
+    if own is not None:
+        response.headers[POLICY] = own
     response.headers.pop(hdrs.SERVER, None)
 
 

@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from lucid.gateway import websocket
-from lucid.gateway.admission import admit
+from lucid.gateway.admission import admit, ask
 from lucid.gateway.flow import flow
 from lucid.gateway.headers import end_to_end, outgoing
 from lucid.gateway.profile import Passage
@@ -45,7 +45,7 @@ def handler(
             body = (await requests.body(request, route)).chunks
         idempotent = request.method in IDEMPOTENT
         asked = UpstreamRequest(request.method, target, headers, body, request.content_length, idempotent)
-        answer = await upstream.ask(asked, patience)
+        answer = await ask(request, upstream, asked, patience)
         try:
             head = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.head.headers)
             passed = CIMultiDict(end_to_end(head))

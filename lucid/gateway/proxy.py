@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from lucid.gateway.admission import admit
+from lucid.gateway.admission import admit, ask
 from lucid.gateway.flow import flow
 from lucid.gateway.headers import outgoing
 from lucid.gateway.upstream.answers import Head
@@ -64,10 +64,8 @@ def handler(
             # After the body was collected: how fast that came was the client's affair.
             allowed = Patience(patience.connect, patience.read, left(route.service, patience.read))
             headers.append((context.DEADLINE_HEADER, str(int((allowed.total or 0) * 1000))))
-        answer = await upstream.ask(
-            UpstreamRequest(route.method, target(route, params), headers, body, length, route.idempotent),
-            allowed,
-        )
+        asked = UpstreamRequest(route.method, target(route, params), headers, body, length, route.idempotent)
+        answer = await ask(request, upstream, asked, allowed)
         try:
             passed = passed_back(answer.head)
             if asks_for_parts and answer.head.status in {route.status, PARTIAL}:

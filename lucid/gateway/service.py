@@ -13,16 +13,18 @@ from msgspec import Meta
 
 from lucid import __version__, catalog
 from lucid.contracts import api_gateway as contract
-from lucid.gateway import identity, onion, passage, profile, proxy
+from lucid.gateway import identity, onion, passage, profile, proxy, reference
 from lucid.gateway.cors import cors
 from lucid.gateway.entrance import Entrance
-from lucid.gateway.headers import SECURITY, secure
-from lucid.gateway.table import public_routes
+from lucid.gateway.headers import POLICY, SECURITY, secure
+from lucid.gateway.limits import limiter
+from lucid.gateway.limits.settings import LimitSettings
+from lucid.gateway.table import document, public_routes
 from lucid.gateway.upstream.balancing import EjectionRule
 from lucid.gateway.upstream.breaker import BreakerRule
 from lucid.gateway.upstream.requests import Patience, UpstreamRequest
 from lucid.gateway.upstream.upstream import Rules, Upstream
-from lucid.kit import app, launch, openapi, requests, settings, tls
+from lucid.kit import app, launch, requests, settings, tls
 from lucid.kit.client import addresses, variable
 from lucid.kit.connections import FACE
 from lucid.kit.errors import Unavailable
@@ -35,7 +37,7 @@ READY = UpstreamRequest("GET", "/health/ready", ())
 UPSTREAMS = web.AppKey("upstreams", dict[str, Upstream])
 
 
-class Settings(settings.Common, frozen=True, kw_only=True):
+class Settings(LimitSettings, frozen=True, kw_only=True):
     """Settings of api-gateway."""
 
     upstream_connect_seconds: Annotated[
@@ -102,16 +104,17 @@ def _mounted(route: Route[Any, Any, Any]) -> Route[Any, Any, Any]:
 async def create() -> web.Application:
     """The application. Raises SettingsError."""
     config = settings.load(Settings)
+    limits = limiter.context(contract.SERVICE, config)
     client = launch.service_client(config, contract.SERVICE)
     if client is None:
         raise settings.SettingsError("cannot start: the catalogue gives api-gateway no service to call")
-    gateway = app.build(contract.SERVICE, handlers, client=client)
+    verifier, fresh = identity.verifying(client)
+    gateway = app.build(contract.SERVICE, handlers, client=client, resources=[fresh, limits])
+    gateway[VERIFIER] = verifier
     entrance = _entrance(config)
     gateway.middlewares.append(entrance.middleware())
-    gateway.on_response_prepare.extend((secure, entrance.leave))
+    gateway.on_response_prepare.extend((secure, entrance.leave, limiter.announce))
     gateway[FACE] = dataclasses.replace(gateway[FACE], headers=SECURITY | {"Server": "lucid"})
-    gateway[VERIFIER], fresh = identity.verifying(client)
-    gateway.cleanup_ctx.append(fresh)
     upstreams = gateway[UPSTREAMS] = _upstreams(config)
     gateway.cleanup_ctx.append(_closing)
     routes = public_routes(catalog.load())
@@ -128,7 +131,7 @@ async def create() -> web.Application:
         gateway[CHECKS].add(service.name, _check(upstreams[service.name]), needed=False)
     if config.tor_status:
         gateway[CHECKS].add("tor", onion.check(Path(config.tor_status)), needed=False)
-    _describe(gateway, (*contract.ROUTES, *routes))
+    _describe(gateway)
     return gateway
 
 
@@ -221,11 +224,17 @@ def _check(upstream: Upstream) -> Callable[[], Awaitable[None]]:
     return check
 
 
-def _describe(gateway: web.Application, routes: tuple[Route[Any, Any, Any], ...]) -> None:
-    """Serves the OpenAPI document of all that the gateway answers."""
-    encoded = msgspec.json.encode(openapi.document("API", routes, contract.PREFIX))
+def _describe(gateway: web.Application) -> None:
+    """Serves what describes all that the gateway answers: for programs, and as a page for people."""
+    described = document(catalog.load())
+    encoded, page = msgspec.json.encode(described), reference.html(described)
+    policy = f"default-src 'none'; frame-ancestors 'none'; style-src {reference.STYLE_SOURCE}"
 
     async def describe(_: web.Request) -> web.Response:
         return web.Response(body=encoded, content_type="application/json")
 
+    async def show(_: web.Request) -> web.Response:
+        return web.Response(text=page, content_type="text/html", headers={POLICY: policy})
+
     gateway.router.add_get(contract.PREFIX + "/openapi.json", describe)
+    gateway.router.add_get(contract.PREFIX + "/docs", show)

@@ -13,12 +13,12 @@ from lucid.contracts import auth_service
 from lucid.contracts.api_gateway import PREFIX
 from lucid.kit.routes import NOTHING, Access
 from tests.deployment import Deployment, deployment
+from tests.gateway.conftest import UNLIMITED
 
 BEHIND = (
     "auth-service", "blockchain-engine", "session-anchoring", "session-storage", "chunk-processor",
     "session-pipeline", "session-recorder", "session-api", "rate-limiter", "api-gateway",
 )  # fmt: skip
-UNLIMITED = {"RATE_LIMIT_ENABLED": "false", "DDOS_PROTECTION_ENABLED": "false"}
 MAIL = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": "9", "SMTP_TLS": "none", "SMTP_FROM": "lucid@example.org"}
 """Letters go nowhere: what is asked of the API is answered before they are sent."""
 

@@ -12,6 +12,8 @@ from lucid.kit.tls import internal_name
 from tests.auth.live import Deployment, make_certificates
 
 UPSTREAM = "session-api"
+UNLIMITED = {"RATE_LIMIT_ENABLED": "false", "DDOS_PROTECTION_ENABLED": "false"}
+"""For tests of something else than limits: all their requests come from one address."""
 
 
 def behind(deployment: Deployment, name: str = UPSTREAM) -> Upstream:
@@ -28,10 +30,11 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def deployment(
-    tmp_path: Path, certificates: Path, mongodb_url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, certificates: Path, mongodb_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Deployment]:
     """Certificates, credentials and environment of one machine without accounts; nothing runs yet."""
     made = Deployment(tmp_path, certificates, mongodb_url)
+    made.environment |= {"REDIS_URL": redis_url, **UNLIMITED}
     made.enter(monkeypatch)
     with MongoClient[dict[str, Any]](mongodb_url) as client:
         client["lucid"]["users"].delete_many({})

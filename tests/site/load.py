@@ -11,12 +11,14 @@ import ssl
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import aiohttp
 import msgspec
 
 from lab import place
+from lucid.cli.api import ApiError, Target
 from lucid.contracts import api_gateway, auth_service, blockchain_engine, session_api
 from lucid.contracts.api_gateway import PREFIX
 from lucid.kit.routes import NOTHING
@@ -24,6 +26,8 @@ from tests.site.standing import Site
 
 ANSWER_SECONDS = 30.0
 PAUSE_SECONDS = 0.5
+LOGIN_SECONDS = 400.0
+"""How long an access token is used: less than it is good for."""
 PATHS = (
     api_gateway.INFO.path,
     auth_service.ME.path,
@@ -51,6 +55,7 @@ class Clients:
     """Counts what becomes of requests."""
 
     url: str
+    headers: dict[str, str]
     kept: aiohttp.ClientSession
     fresh: aiohttp.ClientSession
     requests: int = 0
@@ -75,7 +80,7 @@ class Clients:
     async def _attempt(self, session: aiohttp.ClientSession, path: str) -> str:
         """Why there was no answer that counts; empty if there was one."""
         try:
-            async with session.get(self.url + PREFIX + path) as answer:
+            async with session.get(self.url + PREFIX + path, headers=self.headers) as answer:
                 await answer.read()
                 return "" if answer.status == 200 else f"status {answer.status}"
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -88,26 +93,20 @@ async def drive(site: Site, rate: float) -> Figures:
     over = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin, over.set)
     target = site.target()
-    assert target.operator is not None
     context = ssl.create_default_context(cafile=str(target.ca))
     limit = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-    async with target.open() as api:
-        login = auth_service.Login(email=target.operator.email, password=target.operator.password)
-        token = (await api.call(auth_service.LOGIN, NOTHING, login)).access_token
-    headers = {"Authorization": f"Bearer {token}"}
     async with (
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context, keepalive_timeout=4, limit=0),
             timeout=limit,
-            headers=headers,
         ) as kept,
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context, force_close=True, limit=0),
             timeout=limit,
-            headers=headers,
         ) as fresh,
     ):
-        clients = Clients(target.url, kept, fresh)
+        clients = Clients(target.url, await logged_in(target), kept, fresh)
+        renewing = asyncio.create_task(renew(target, clients))
         begun = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for number in itertools.count():
@@ -115,6 +114,7 @@ async def drive(site: Site, rate: float) -> Figures:
                     break
                 group.create_task(clients.ask(number))
                 await asyncio.sleep(max(0.0, begun + (number + 1) / rate - time.monotonic()))
+        renewing.cancel()
     return Figures(
         requests=clients.requests,
         repeated=dict(clients.repeated),
@@ -122,6 +122,23 @@ async def drive(site: Site, rate: float) -> Figures:
         lost=tuple(clients.lost),
         slowest=round(clients.slowest, 1),
     )
+
+
+async def logged_in(target: Target) -> dict[str, str]:
+    """The headers of somebody who has just logged in."""
+    assert target.operator is not None
+    login = auth_service.Login(email=target.operator.email, password=target.operator.password)
+    async with target.open() as api:
+        tokens = await api.call(auth_service.LOGIN, NOTHING, login)
+    return {"Authorization": f"Bearer {tokens.access_token}"}
+
+
+async def renew(target: Target, clients: Clients) -> None:
+    """Logs in anew before the token expires."""
+    while True:
+        await asyncio.sleep(LOGIN_SECONDS)
+        with suppress(ApiError):  # tried again when the next is due: there is time for two
+            clients.headers = await logged_in(target)
 
 
 if __name__ == "__main__":

@@ -28,12 +28,19 @@ _VOTING = [
 ]
 
 
+_HASTE = [
+    "LearnCircuitBuildTimeout 0",
+    "CircuitBuildTimeout 5",  # seconds; otherwise one that gets stuck is given sixty
+    "TestingClientMaxIntervalWithoutRequest 1",
+]
+
+
 class NetworkError(Exception):
     """The keys of the network cannot be made; the message says why."""
 
 
 class Network:
-    """`start` it and let others `join`, at once: nobody has to wait for anybody. All end with `processes`."""
+    """`start` it, then let others `join`: who comes later finds the way at once. All end with `processes`."""
 
     def __init__(
         self,
@@ -54,7 +61,7 @@ class Network:
         """Starts authorities and relays. Raises NetworkError."""
         ports = iter(free_ports(2 * AUTHORITIES + RELAYS))
         authorities = [(f"authority{n}", next(ports), next(ports)) for n in range(AUTHORITIES)]
-        self.options = ["TestingTorNetwork 1", *(self._authority(*each) for each in authorities)]
+        self.options = ["TestingTorNetwork 1", *_HASTE, *(self._authority(*each) for each in authorities)]
         for name, port, directory_port in authorities:
             listens = f"DirPort {self._address}:{directory_port}"
             self._run(name, [*self._relay(name, port), listens, *_VOTING])

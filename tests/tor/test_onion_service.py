@@ -28,7 +28,7 @@ from tests.tor.service import STATUS, Client, torrc, write_key
 
 pytestmark = [
     pytest.mark.stack,
-    pytest.mark.timeout(150),
+    pytest.mark.timeout(240),
     pytest.mark.skipif(not shutil.which("tor"), reason="tor is missing: `scripts/setup test` installs it"),
 ]
 WELL_KNOWN, SECOND = 80, 81
@@ -59,7 +59,7 @@ class Place:
             return socks.ask(connection, self.address, method, path, **request)
 
 
-def soon(attempt: Callable[[], socket.socket], seconds: float = 60) -> socket.socket:
+def soon(attempt: Callable[[], socket.socket], seconds: float = 90) -> socket.socket:
     until = time.monotonic() + seconds
     while True:
         try:
@@ -80,7 +80,16 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 
 @pytest.fixture(scope="module")
-def place(network: Network) -> Place:
+def session(network: Network, stack: RunningStack) -> str:
+    """A recording, made while the authorities agree: who joins the network afterwards need not wait."""
+    command = ("record", "--seconds", "3", "--fps", "10", "--size", "320x240", "--json", "--", "xclock")
+    answer = stack.lucid(*command, seconds=100)
+    assert answer.returncode == 0, answer.stderr
+    return str(json.loads(answer.stdout)["session"]["id"])
+
+
+@pytest.fixture(scope="module")
+def place(network: Network, session: str) -> Place:
     data, client = network.data("service"), Client.made()
     address = write_key(data)
     client.let_in(data)
@@ -107,15 +116,6 @@ def place(network: Network) -> Place:
             ],
         )
     return Place(address, tor, anna, stranger, behind, control, data)
-
-
-@pytest.fixture(scope="module")
-def session(place: Place, stack: RunningStack) -> str:
-    """A recording, made while the network finds together."""
-    command = ("record", "--seconds", "3", "--fps", "10", "--size", "320x240", "--json", "--", "xclock")
-    answer = stack.lucid(*command, seconds=100)
-    assert answer.returncode == 0, answer.stderr
-    return str(json.loads(answer.stdout)["session"]["id"])
 
 
 def test_somebody_logs_in_and_downloads_evidence_by_the_onion_address(
