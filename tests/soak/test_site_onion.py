@@ -22,6 +22,7 @@ from tests.site.standing import INVENTORY, Site, changes
 from tests.tor.network import Network
 
 pytestmark = [
+    pytest.mark.soak,
     pytest.mark.timeout(900),
     pytest.mark.skipif(not shutil.which("tor"), reason="tor is missing: `scripts/setup test` installs it"),
 ]
