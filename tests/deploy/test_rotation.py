@@ -37,7 +37,8 @@ class TestNames:
     def test_of_all_are_what_the_catalogue_s_services_and_stores_have(self) -> None:
         assert rotation.chosen(CATALOG, ["all"]) == (
             "redis_passwords", "mongodb_admin_password", "mongodb_key", "ca",
-            "bootstrap_token", "closing_key", "encryption_password", "mfa_secret", "recorder_key", "token_key",
+            "bootstrap_token", "closing_key", "encryption_password", "mfa_secret", "recorder_key",
+            "token_key",
         )  # fmt: skip
 
     @pytest.mark.parametrize(
