@@ -394,7 +394,7 @@ JWKS = Route(
 )  # fmt: skip
 REVOCATIONS = Route(
     SERVICE, "GET", "/auth/revocations", RevocationsQuery, Nothing, RevocationPage,
-    "Logins that ended while their tokens are out", access=Access.INTERNAL,
+    "Logins that ended while their tokens are out", access=Access.INTERNAL, quiet=True,
 )  # fmt: skip
 
 ROUTES: tuple[Route[Any, Any, Any], ...] = (

@@ -35,6 +35,8 @@ Resource = Callable[[web.Application], AsyncIterator[None]]
 SERVICE = web.AppKey("service", catalog.Service)
 OBSERVED = frozenset({"/metrics", *(route.path for route in health.ROUTES)})
 """The paths that observers may read."""
+QUIET = web.AppKey("quiet", frozenset[str])
+"""Paths whose successes are not logged."""
 CLIENT_LEFT = 499
 """Status that is noted, as nginx does, where nobody was left to be answered."""
 PEER = web.RequestKey("peer", str)
@@ -96,6 +98,7 @@ def build(
     app[FACE] = Face(name, count=_count_malformed)
     app[health.CHECKS] = health.Checks(name)
     app[DRAINING] = Draining()
+    app[QUIET] = OBSERVED | {route.path for route, _ in handlers.bound if route.quiet}
     app[TASKS] = Tasks()
     if client is not None:
         app[CLIENT] = client
@@ -262,7 +265,7 @@ async def _edge(
         metrics.connections_active.dec()
         _requests(method, endpoint, status).inc()
         _seconds(method, endpoint).observe(seconds)
-        if endpoint not in OBSERVED:
+        if endpoint not in (OBSERVED if status >= 400 else request.app[QUIET]):
             logs.request(
                 method=request.method,
                 endpoint=endpoint,

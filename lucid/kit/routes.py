@@ -119,6 +119,8 @@ class Route(Generic[P, B, R]):
     max_body: int = 1024 * 1024
     """Largest request body, bytes."""
     idempotent: bool = field(default=False)
+    quiet: bool = False
+    """Asked every second: that it was answered is not worth a line in the log."""
     callers: tuple[str, ...] = ()
     """The only services that may call it; if empty, all that the catalogue lets call `service`."""
 

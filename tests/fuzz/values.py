@@ -11,7 +11,7 @@ from msgspec import inspect
 SESSIONS = tuple(f"00000000-0000-4000-8000-{number:012x}" for number in range(4))
 TEXTS = (
     *SESSIONS, "0" * 64, "f" * 64, "0" * 32, ":4242", "user", "super_admin", "somebody@example.org",
-    "twelve letters and more", "1", "x",
+    "twelve letters and more", "1", "x", "0" * 130, "0" * 24, "123456", "public",
 )  # fmt: skip
 """One of these fits each pattern that a contract has."""
 NASTY: tuple[Any, ...] = (

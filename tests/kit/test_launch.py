@@ -36,6 +36,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "STATE_DIRECTORY": str(tmp_path / "state"),
         "TLS_DIRECTORY": str(tmp_path / "tls"),
+        "CREDENTIALS_DIRECTORY": str(tmp_path),
         **{variable(callee): f"https://{HOST}:1" for callee in GATEWAY.calls},
     }
 
@@ -117,6 +118,7 @@ def running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     numbers = [each.fileno() for each in sockets]
     environment |= {
+        "REDIS_URL": f"redis://{HOST}:1/0",
         "LISTEN_FDS": str(len(numbers)),
         "LISTEN_FDNAMES": ":".join(s.name for s in GATEWAY.listen),
     }
