@@ -23,6 +23,7 @@ from lucid.kit.routes import Access
 from lucid.kit.settings import SettingsError
 from tests.auth.desk import Desk
 from tests.auth.live import TOKEN_KEY, Deployment
+from tests.gateway.conftest import limited
 from tests.gateway.reverse_proxies import Started, start_envoy, start_nginx
 from tests.gateway.running_plain import serve_plain
 from tests.sessions.waiting import until
@@ -73,6 +74,12 @@ class Asker:
         except aiohttp.ClientConnectionError:
             return False
         return True
+
+
+@pytest.fixture
+def deployment(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Deployment:
+    """With limits."""
+    return limited(deployment, monkeypatch)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from lucid.gateway.upstream.requests import Patience
 from lucid.kit import app
 from lucid.kit.routes import Access, Content, Nothing, Route, Stream
 from tests.auth.live import Deployment, Person, person
-from tests.gateway.conftest import behind
+from tests.gateway.conftest import bare_gateway, behind
 
 UPSTREAM = "session-api"
 BYTES = bytes(range(256)) * 4000
@@ -30,7 +30,7 @@ async def file(_: app.Call, __: Nothing, ___: Nothing) -> Stream:
 @pytest.fixture
 async def someone(deployment: Deployment) -> AsyncIterator[Person]:
     """A person in front of a gateway with the file behind it."""
-    gateway = app.build("api-gateway", app.Handlers())
+    gateway = bare_gateway()
     gateway.router.add_route(FILE.method, FILE.path, proxy.handler(FILE, behind(deployment), Patience()))
     async with (
         deployment.serve(app.build(UPSTREAM, handlers)),

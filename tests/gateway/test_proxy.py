@@ -15,7 +15,7 @@ from lucid.kit import app
 from lucid.kit.errors import Code, Conflict
 from lucid.kit.routes import Access, Nothing, Route, Stream
 from tests.auth.live import Deployment, Person, person
-from tests.gateway.conftest import behind
+from tests.gateway.conftest import bare_gateway, behind
 
 UPSTREAM = "session-api"
 READ_SECONDS = 0.6
@@ -120,7 +120,7 @@ async def someone(deployment: Deployment) -> AsyncIterator[Person]:
     bare.bound = [bound for bound in handlers.bound if bound[0] is not HEADERS]
     upstream = app.build(UPSTREAM, bare)
     upstream.router.add_post(HEADERS.path, headers_as_received)
-    gateway = app.build("api-gateway", app.Handlers())
+    gateway = bare_gateway()
     service, patience = behind(deployment), Patience(1.0, READ_SECONDS)
     for each in ROUTES:
         gateway.router.add_route(each.method, each.path, proxy.handler(each, service, patience))

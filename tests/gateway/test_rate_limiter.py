@@ -23,6 +23,7 @@ from lucid.kit.errors import Code, LucidError
 from lucid.kit.routes import NOTHING, Route
 from lucid.kit.settings import SettingsError
 from tests.auth.live import TOKEN_KEY, Deployment
+from tests.gateway.conftest import limited
 
 P = TypeVar("P", bound=msgspec.Struct)
 B = TypeVar("B")
@@ -83,6 +84,12 @@ async def running(
             yield Caller(calls)
     finally:
         await calls.close()
+
+
+@pytest.fixture
+def deployment(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Deployment:
+    """With limits."""
+    return limited(deployment, monkeypatch)
 
 
 @pytest.fixture
