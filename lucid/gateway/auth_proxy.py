@@ -10,7 +10,7 @@ from lucid.gateway.identity import verifying
 from lucid.gateway.limits import gate, limiter
 from lucid.gateway.limits.limiter import TIERS
 from lucid.gateway.limits.settings import LimitSettings
-from lucid.kit import app, launch, settings
+from lucid.kit import app, launch, requests, settings
 from lucid.kit.errors import Code, LucidError, NotFound
 from lucid.kit.routes import Access
 from lucid.kit.tokens import VERIFIER
@@ -33,7 +33,7 @@ async def create() -> web.Application:
     service.on_response_prepare.append(limiter.announce)
     for path in (contract.PREFIX, contract.PREFIX + "/{rest:.*}"):
         for method in METHODS:
-            service.router.add_route(method, path, check)
+            service.router.add_route(method, path, check, expect_handler=requests.expectation)
     return service
 
 

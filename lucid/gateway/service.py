@@ -236,5 +236,5 @@ def _describe(gateway: web.Application) -> None:
     async def show(_: web.Request) -> web.Response:
         return web.Response(text=page, content_type="text/html", headers={POLICY: policy})
 
-    gateway.router.add_get(contract.PREFIX + "/openapi.json", describe)
-    gateway.router.add_get(contract.PREFIX + "/docs", show)
+    for path, handler in (("/openapi.json", describe), ("/docs", show)):
+        gateway.router.add_get(contract.PREFIX + path, handler, expect_handler=requests.expectation)

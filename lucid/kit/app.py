@@ -107,7 +107,7 @@ def build(
     app.cleanup_ctx.append(tasks_context)
     app.on_response_prepare.append(_identify)
     app.add_routes(health.ROUTES)
-    app.router.add_get("/metrics", _metrics)
+    app.router.add_get("/metrics", _metrics, expect_handler=requests.expectation)
     for route, handler in handlers.bound:
         app.router.add_route(
             route.method, route.path, _typed(route, handler), expect_handler=requests.expectation
@@ -118,7 +118,7 @@ def build(
     async def describe(_: web.Request) -> web.Response:
         return web.Response(body=encoded, content_type="application/json")
 
-    app.router.add_get("/openapi.json", describe)
+    app.router.add_get("/openapi.json", describe, expect_handler=requests.expectation)
     return app
 
 

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from lucid import __version__
 from lucid.kit.draining import DRAINING
+from lucid.kit.requests import expectation
 from lucid.kit.tasks import TASKS
 
 CHECK_SECONDS = 2.0
@@ -118,8 +119,8 @@ async def startup(_: web.Request) -> web.Response:
 
 
 ROUTES = (
-    web.get("/health", health),
-    web.get("/health/live", live),
-    web.get("/health/ready", ready),
-    web.get("/health/startup", startup),
+    web.get("/health", health, expect_handler=expectation),
+    web.get("/health/live", live, expect_handler=expectation),
+    web.get("/health/ready", ready, expect_handler=expectation),
+    web.get("/health/startup", startup, expect_handler=expectation),
 )
