@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -28,9 +28,10 @@ from tests.tor.service import STATUS, Client, torrc, write_key
 
 pytestmark = [
     pytest.mark.stack,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(not shutil.which("tor"), reason="tor is missing: `scripts/setup test` installs it"),
 ]
+T = TypeVar("T")
 WELL_KNOWN, SECOND = 80, 81
 """Ports of the service: behind one is the gateway, behind the other a program that says what it sees."""
 
@@ -54,12 +55,17 @@ class Place:
         return soon(lambda: socks.connect(self.anna, self.address, port, person))
 
     def asked(self, method: str, path: str, **request: Any) -> tuple[int, bytes]:
-        """One request to the service on a connection of its own."""
-        with closing(self.reached()) as connection:
-            return socks.ask(connection, self.address, method, path, **request)
+        """One request to the service on a connection of its own; on another if its circuit breaks."""
+
+        def ask() -> tuple[int, bytes]:
+            with closing(self.reached()) as connection:
+                return socks.ask(connection, self.address, method, path, **request)
+
+        return soon(ask)
 
 
-def soon(attempt: Callable[[], socket.socket], seconds: float = 90) -> socket.socket:
+def soon(attempt: Callable[[], T], seconds: float = 120) -> T:
+    """What `attempt` gives once the network lets it."""
     until = time.monotonic() + seconds
     while True:
         try:
