@@ -1,4 +1,4 @@
-"""Releases come and go while people work: `playbooks/deploy.yml`, `playbooks/rollback.yml`, restarts."""
+"""A release that kills a service is taken back while people work."""
 
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from tests.site.releases import releases
 from tests.site.standing import Site
 from tests.site.wellness import recovered
 
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(2400)]
 
-@pytest.mark.timeout(300)
+
 def test_a_release_whose_service_dies_is_taken_back_while_people_work(site: Site, tmp_path: Path) -> None:
     """And the hosts behind the one where it happened never hear of it."""
     before = releases(site)
