@@ -149,7 +149,7 @@ class TestFailover:
             # The settings of the role are read last at each start, and must not make it master again.
             site.start(first)
             wait(
-                FAILOVER_SECONDS,
+                3 * FAILOVER_SECONDS,  # Sentinel looks at who has returned every ten seconds only
                 "following",
                 lambda: f"replicaof {ADDRESS} {second.port}" in site.known(first),
             )
