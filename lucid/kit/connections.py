@@ -2,7 +2,7 @@
 
 aiohttp answers malformed requests by itself, in plain text, before any of this house's code has run. Here
 they get the envelope that every other failure gets. A request's head that does not come to its end in time
-ends the connection: it would otherwise be held for as long as idle connections are kept.
+ends the connection, and so does silence from the start: aiohttp would wait for ever.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from lucid.kit.errors import Invalid, LucidError, envelope
 from lucid.kit.logs import log
 
 HEAD_SECONDS = 10.0
-"""Longest time that a request's head may take from its first byte to its last."""
+"""Longest time from a request's first byte to its head's last; of a first request, from the connection on."""
 PARSER = {"auto_decompress": False}
 """How aiohttp is to read requests: a body is what was sent, not what a few bytes may unfold to."""
 
@@ -49,15 +49,20 @@ class Connection(RequestHandler):
         self._face = face
         self._limit: asyncio.TimerHandle | None = None
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called once."""
+        super().connection_made(transport)
+        self._expect_head()
+
     def data_received(self, data: bytes) -> None:
         """Called for all that comes."""
+        heads = self._request_count
         super().data_received(data)
-        # Still waiting for a request after some of it has come: its head is not complete.
-        if self._waiter is not None and not self._waiter.done():
-            if self._limit is None:
-                self._limit = self._loop.call_later(HEAD_SECONDS, self.force_close)
-        elif self._limit is not None:
+        if self._request_count > heads:
             self._forget_limit()
+        # Still waiting for a request after some of it has come: its head is not complete.
+        elif self._waiter is not None and not self._waiter.done():
+            self._expect_head()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Called once."""
@@ -89,6 +94,10 @@ class Connection(RequestHandler):
         response.headers[context.REQUEST_ID_HEADER] = request_id
         response.force_close()
         return response
+
+    def _expect_head(self) -> None:
+        if self._limit is None:
+            self._limit = self._loop.call_later(HEAD_SECONDS, self.force_close)
 
     def _forget_limit(self) -> None:
         if self._limit is not None:

@@ -248,7 +248,9 @@ async def proxy(
 
     backend = web.Application()
     backend.router.add_route("*", "/{path:.*}", tell)
-    async with serve_plain(backend) as backend_port, aiohttp.ClientSession() as session:
+    # What strangers may is counted by address: each test has one of its own.
+    caller = aiohttp.TCPConnector(local_addr=(str(IPv4Address(secrets.randbits(23) | 127 << 24)), 0))
+    async with serve_plain(backend) as backend_port, aiohttp.ClientSession(connector=caller) as session:
         ports, process = start(processes, directory, auth_proxy_port, backend_port)
         try:
             askers = {role: Asker(session, port) for role, port in ports.items()}

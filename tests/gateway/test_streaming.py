@@ -69,12 +69,12 @@ async def gateway(deployment: Deployment, tmp_path: Path) -> AsyncIterator[Gatew
 
 @asynccontextmanager
 async def watched(gateway: Gateway) -> AsyncIterator[list[int]]:
-    """The gateway's memory over the block, a reading every 50 ms."""
+    """The gateway's memory over the block, a reading every 10 ms."""
     readings = [gateway.memory]
 
     async def watch() -> None:
         while True:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.01)
             readings.append(gateway.memory)
 
     watching = asyncio.create_task(watch())
@@ -138,5 +138,5 @@ async def test_clients_that_leave_take_their_connections_with_them(gateway: Gate
                 answer.close()
     async with asyncio.timeout(5):
         while open_files() > before + 2:  # noqa: ASYNC110 - no event tells of another process' descriptors
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.01)
     assert "Traceback" not in gateway.log
