@@ -66,18 +66,41 @@ class Target:
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Api"]:
         """A client for as long as the context lasts."""
-        context = ssl.create_default_context(cafile=str(self.ca) if self.ca else None)
-        connector = aiohttp.TCPConnector(ssl=context, keepalive_timeout=4.0)
+        trust = _Trust(self.ca)
+        connector = aiohttp.TCPConnector(ssl=trust.context, keepalive_timeout=4.0)
         async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
-            yield Api(self, session)
+            yield Api(self, session, trust)
+
+
+class _Trust:
+    """The authorities of a client that may outlive one: more are added to the file before they are used.
+
+    What was trusted at the start is trusted until the end. Raises OSError for a file that is not there,
+    ssl.SSLError (an OSError) for one without certificates.
+    """
+
+    def __init__(self, ca: Path | None) -> None:
+        self.context = ssl.create_default_context(cafile=str(ca) if ca else None)
+        self._ca = ca
+        self._read = self._written()
+
+    def follow(self) -> None:
+        """Takes in what was added to the file."""
+        if self._ca and (written := self._written()) != self._read:
+            self.context.load_verify_locations(str(self._ca))
+            self._read = written
+
+    def _written(self) -> int:
+        return self._ca.stat().st_mtime_ns if self._ca else 0
 
 
 class Api:
     """Calls typed routes as the contracts define them."""
 
-    def __init__(self, target: Target, session: aiohttp.ClientSession) -> None:
+    def __init__(self, target: Target, session: aiohttp.ClientSession, trust: _Trust) -> None:
         self._target = target
         self._session = session
+        self._trust = trust
         self._token = target.token
         self._renewing = asyncio.Lock()
 
@@ -156,6 +179,7 @@ class Api:
         if request.private:
             head["Authorization"] = f"Bearer {self._token}"
         try:
+            self._trust.follow()
             async with self._session.request(
                 request.method,
                 request.url,
