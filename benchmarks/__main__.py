@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import plot
+from benchmarks import gateway, plot
 
 DOCS = Path(__file__).parents[1] / "docs"
-MODULES = ("sealing", "verifying", "transport", "recording", "peers", "site")
+MODULES = ("sealing", "verifying", "transport", "recording", "peers", "gateway", "site")
 
 Figures = dict[str, Any]
 
@@ -65,6 +65,11 @@ def _write(found: dict[str, Figures]) -> None:
     for r in found["peers"]["results"]:
         peers.setdefault(r["data"], {})[r["program"]] = r["mb_s"]
     (pictures / "peers.svg").write_text(plot.bars("Protecting a file, whole processes", peers, "MB/s"))
+    gateways: dict[str, dict[str, float]] = {}
+    for r in found["gateway"]["results"]:
+        if r["way"] != "service":
+            gateways.setdefault(r["answer"], {})[r["way"]] = r["requests_s"]
+    (pictures / "gateway.svg").write_text(plot.bars("Gateways on one core", gateways, "requests/s"))
     (DOCS / "benchmarks.md").write_text(_page(found), encoding="utf-8")
 
 
@@ -120,6 +125,29 @@ The processor time of the recorder's grabber and encoder and the bytes of an hou
 beside ffmpeg with its own x11grab.
 
 {_table(found["recording"]["results"])}
+
+## The gateway
+
+wrk asks for small and large answers over {gateway.CONNECTIONS} connections, straight from the service and
+through gateways that check each request's token, limit and log: api-gateway; nginx with auth_request to
+auth-proxy; Envoy with jwt_authn and its token cache; FastAPI with httpx. Each has one core for all of its
+processes. `mib` is the memory they hold after the load.
+
+![Gateways](benchmarks/gateway.svg)
+
+{_table(found["gateway"]["results"])}
+
+Bodies of {gateway.UPLOAD_SIZE // 10**6} MB, {gateway.UPLOADING} at a time:
+
+{_table(found["gateway"]["uploads"])}
+
+1 kB at half of api-gateway's peak:
+
+{_table(found["gateway"]["paced"])}
+
+What was aimed for, medians of the rounds' ratios:
+
+{_table(found["gateway"]["ratios"])}
 
 ## A site of nine hosts
 

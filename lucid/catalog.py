@@ -18,6 +18,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import yaml
 
+from lucid import variants
+
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{1,40}$")]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Memory = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]*[MG]$")]
@@ -34,8 +36,7 @@ T = TypeVar("T")
 _SECTIONS = ("stores", "observers", "exporters", "carriers", "services")
 MONGODB = "mongodb"
 REDIS = "redis"
-OFFSET_VARIABLE = "LUCID_PORT_OFFSET"
-MAX_OFFSET = 30_000
+OFFSET_VARIABLE = variants.OFFSET_VARIABLE
 
 
 class CatalogError(Exception):
@@ -139,6 +140,8 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """CPUQuota, percent of one core."""
     stores: tuple[Name, ...]
     calls: tuple[Name, ...]
+    optional: tuple[Name, ...] = ()
+    """Those of its callees that a deployment may be without."""
     expose: bool = False
     database: Database | None = None
     """Where in MongoDB its collections are, if it uses that."""
@@ -190,16 +193,16 @@ class Catalog(msgspec.Struct, frozen=True):
 
 @cache
 def load() -> Catalog:
-    """The catalogue that belongs to this version of Lucid.
+    """The catalogue that belongs to this version of Lucid, as this deployment has it: `lucid.variants`.
 
-    LUCID_PORT_OFFSET is added to every local port, so that several stacks can share a machine.
+    Raises CatalogError.
     """
     path = resources.files("lucid") / "catalog.yml"
     found = parse(path.read_text(encoding="utf-8"), "catalog.yml")
-    offset = os.environ.get(OFFSET_VARIABLE, "0")
-    if not offset.isdecimal() or int(offset) > MAX_OFFSET:
-        raise CatalogError(OFFSET_VARIABLE, 1, f"{offset!r} is not a number from 0 to {MAX_OFFSET}")
-    return _shifted(found, int(offset)) if int(offset) else found
+    try:
+        return variants.deployed(found, os.environ)
+    except ValueError as error:
+        raise CatalogError("the environment", 1, str(error)) from None
 
 
 def database_of(name: str) -> str:
@@ -316,22 +319,12 @@ class _Reader:
         return node
 
 
-def _shifted(found: Catalog, offset: int) -> Catalog:
-    """The catalogue with `offset` added to every local port."""
-    replace = msgspec.structs.replace
-    stores = {n: replace(s, local_port=s.local_port + offset) for n, s in found.stores.items()}
-    services = {}
-    for name, service in found.services.items():
-        listen = tuple(replace(item, local_port=item.local_port + offset) for item in service.listen)
-        services[name] = replace(service, listen=listen)
-    return replace(found, services=services, stores=stores)
-
-
 def _check(
     catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node], store_nodes: dict[str, yaml.Node]
 ) -> None:
     """What no single entry can show: references, ports and order."""
-    _check_references(catalog, reader, nodes)
+    _check_calls(catalog, reader, nodes)
+    _check_stores(catalog, reader, nodes)
     _check_collections(catalog, reader, nodes)
     _check_carriers(catalog, reader, nodes)
     _check_ports(catalog, reader, nodes, store_nodes)
@@ -343,7 +336,7 @@ def _check(
         raise reader.fail(at, "these services call each other in a circle: " + " → ".join(cycle)) from None
 
 
-def _check_references(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node]) -> None:
+def _check_calls(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node]) -> None:
     for service in catalog.services.values():
         node = nodes[service.name]
         for i, callee in enumerate(service.calls):
@@ -352,6 +345,15 @@ def _check_references(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.N
                 raise reader.fail(at, f"service {service.name} calls `{callee}`, which the catalogue lacks")
             if callee == service.name:
                 raise reader.fail(at, f"service {service.name} calls itself")
+        for i, name in enumerate(service.optional):
+            if name not in service.calls:
+                at = reader.find(node, f"$.optional[{i}]")
+                raise reader.fail(at, f"service {service.name} does not call `{name}`, so it is not optional")
+
+
+def _check_stores(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node]) -> None:
+    for service in catalog.services.values():
+        node = nodes[service.name]
         for i, store in enumerate(service.stores):
             if store not in catalog.stores:
                 at = reader.find(node, f"$.stores[{i}]")

@@ -66,6 +66,8 @@ BAD = {
     "unknown callee": ("      - deep\n", "      - dep\n", 20,
         "service front calls `dep`, which the catalogue lacks"),
     "itself": ("      - deep\n", "      - front\n", 20, "service front calls itself"),
+    "optional and not called": ("      - deep\n", "      - deep\n    optional: [gone]\n", 21,
+        "service front does not call `gone`, so it is not optional"),
     "unknown store": ("stores: [mongodb]\n", "stores: [mysql]\n", 30,
         "uses store `mysql`, which is not declared"),
     "clash with an exporter": ("port: 8085,", "port: 9100,", 39,

@@ -11,7 +11,6 @@ from lucid.auth import lockout, opaque, passwords, totp
 from lucid.auth.account import Account
 from lucid.auth.parts import ACCOUNTS, HASHING, LOCKOUTS, LOGINS, NOBODY, SEEDS, SIGNER, client_of, record
 from lucid.auth.session_store import REFRESH_SECONDS, Going
-from lucid.auth.tokens import ACCESS_SECONDS
 from lucid.contracts import auth_service as contract
 from lucid.kit.app import Call
 from lucid.kit.errors import Code, Forbidden, Unauthenticated
@@ -78,10 +77,10 @@ async def enter(call: Call, account: Account, method: str) -> contract.Tokens:
 
 def tokens(call: Call, going: Going) -> contract.Tokens:
     """What a login that begins or goes on is given."""
-    account, session = going.account, going.session
+    account, session, signer = going.account, going.session, call.app[SIGNER]
     return contract.Tokens(
-        access_token=call.app[SIGNER].mint(account.id, account.role, int(time.time()), session.id),
-        expires_in=ACCESS_SECONDS,
+        access_token=signer.mint(account.id, account.role, int(time.time()), session.id),
+        expires_in=signer.life,
         refresh_token=going.refresh_token,
         refresh_expires_in=REFRESH_SECONDS,
         session=session.id,

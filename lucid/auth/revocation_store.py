@@ -12,12 +12,15 @@ from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from lucid.auth.account import AWARE
-from lucid.auth.tokens import ACCESS_SECONDS
+from lucid.auth.tokens import LONGEST_ACCESS_SECONDS
 from lucid.kit.mongo import Database
 from lucid.kit.revocations import Revocation, RevocationPage
 
-KEEP = timedelta(seconds=ACCESS_SECONDS + 60)
-"""The life of an access token, and a minute for clocks."""
+KEEP = timedelta(seconds=LONGEST_ACCESS_SECONDS + 60)
+"""The longest life of an access token, and a minute for clocks.
+
+Not the life that is set now: where that was shortened, tokens from before are still out.
+"""
 PAGE = 1000
 _COUNTER = "last"
 """Id of the counter; the others have their numbers as ids, which sort and compare apart from text."""

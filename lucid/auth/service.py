@@ -31,7 +31,7 @@ from lucid.auth.postman import MailSettings, Postman
 from lucid.auth.seeds import Seeds
 from lucid.auth.session_store import LoginSessions
 from lucid.auth.ticket_store import Tickets
-from lucid.auth.tokens import Signer
+from lucid.auth.tokens import ACCESS_SECONDS, LONGEST_ACCESS_SECONDS, Signer
 from lucid.catalog import database_of
 from lucid.contracts import auth_service as contract
 from lucid.kit import app, mongo, revocations, settings
@@ -60,6 +60,16 @@ class Settings(MailSettings, frozen=True, kw_only=True):
             examples=["Lucid at Example Org"],
         ),
     ] = "Lucid"
+    access_token_seconds: Annotated[
+        int,
+        Meta(
+            ge=60,
+            le=LONGEST_ACCESS_SECONDS,
+            description="how long an access token holds",
+            extra={"unit": "seconds"},
+            examples=[ACCESS_SECONDS],
+        ),
+    ] = ACCESS_SECONDS
     token_key: Annotated[
         settings.Secret, Meta(description="Ed25519 seed, 64 hex digits", examples=["`openssl rand -hex 32`"])
     ]
@@ -89,7 +99,9 @@ async def create() -> web.Application:
     """The application. Raises SettingsError."""
     config = settings.load(Settings)
     signer = Signer(
-        _key("token_key", config.token_key), _former("token_key_previous", config.token_key_previous)
+        _key("token_key", config.token_key),
+        _former("token_key_previous", config.token_key_previous),
+        config.access_token_seconds,
     )
     seeds = Seeds(
         _key("mfa_secret", config.mfa_secret), _former("mfa_secret_previous", config.mfa_secret_previous)

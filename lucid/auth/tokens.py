@@ -11,15 +11,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from lucid.kit.tokens import ALGORITHM, AUDIENCE, ISSUER, Claims, Jwk, Jwks
 
 ACCESS_SECONDS = 15 * 60
+"""How long an access token holds unless the deployment says otherwise."""
+LONGEST_ACCESS_SECONDS = 8 * 3600
+"""The most that a deployment may say."""
 
 
 class Signer:
     """The key that signs access tokens, from its Ed25519 seed (RFC 8032, 32 bytes).
 
-    `previous` is the seed before, whose tokens are still out.
+    `previous` is the seed before, whose tokens are still out; `life` is how long its own hold, seconds.
     """
 
-    def __init__(self, seed: bytes, previous: bytes | None = None) -> None:
+    def __init__(self, seed: bytes, previous: bytes | None = None, life: int = ACCESS_SECONDS) -> None:
+        self.life = life
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
         own = _jwk(self._key)
         self.kid = own.kid
@@ -28,14 +32,14 @@ class Signer:
         self.jwks = Jwks((own, *before))
 
     def mint(self, user: str, role: str, now: int, session: str) -> str:
-        """A token for `user`'s login `session` that holds from `now` (Unix seconds) for `ACCESS_SECONDS`."""
+        """A token for `user`'s login `session` that holds from `now` (Unix seconds) for `life` seconds."""
         claims = Claims(
             sub=user,
             role=role,
             sid=session,
             iat=now,
             nbf=now,
-            exp=now + ACCESS_SECONDS,
+            exp=now + self.life,
             jti=uuid.uuid4().hex,
             iss=ISSUER,
             aud=AUDIENCE,

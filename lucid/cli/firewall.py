@@ -41,7 +41,7 @@ def matrix(inventory: Path, host: str | None, svg: Path | None, as_json: bool) -
     Everything else is dropped on both sides.
     """
     site = _read(inventory)
-    found = flows(catalog.load(), site)
+    found = flows(_catalog(site), site)
     if host:
         try:
             name = site.named(host).name
@@ -68,12 +68,19 @@ def rules(inventory: Path, host: str, version: int) -> None:
         where = site.named(host)
     except SiteError as error:
         raise Misuse(str(error)) from None
-    click.echo(render(where, site, flows(catalog.load(), site), version), nl=False)
+    click.echo(render(where, site, flows(_catalog(site), site), version), nl=False)
 
 
 def _read(inventory: Path) -> Site:
     try:
         return read(inventory)
+    except SiteError as error:
+        raise Misuse(str(error)) from None
+
+
+def _catalog(site: Site) -> catalog.Catalog:
+    try:
+        return site.adapted(catalog.load())
     except SiteError as error:
         raise Misuse(str(error)) from None
 

@@ -3,10 +3,9 @@
 import ipaddress
 from collections.abc import Iterator
 
-from lucid.catalog import Catalog, Group
+from lucid.catalog import Catalog, Group, Tls
+from lucid.deploy.public_certificate import VARIABLE, Acme, Own
 from lucid.deploy.site import Site
-
-_NEEDED = (Group.EDGE, Group.CORE, Group.SESSIONS, Group.RDP, Group.DATA)
 
 
 def problems(catalog: Catalog, site: Site) -> tuple[str, ...]:
@@ -18,12 +17,15 @@ def problems(catalog: Catalog, site: Site) -> tuple[str, ...]:
         *_segments(site),
         *_control(site),
         *_carriers(catalog, site),
+        *_certificates(catalog, site),
     )
 
 
 def _groups(catalog: Catalog, site: Site) -> Iterator[str]:
-    for group in _NEEDED:
-        if not site.of_group(group):
+    services = catalog.services.values()
+    needed = {s.group for s in services} | {catalog.stores[name].group for s in services for name in s.stores}
+    for group in Group:
+        if group in needed and not site.of_group(group):
             yield f"group {group.value}: it has no host; name one in the inventory"
     called = {catalog.services[name].group for service in catalog.services.values() for name in service.calls}
     for group in sorted(called):
@@ -83,6 +85,20 @@ def _carriers(catalog: Catalog, site: Site) -> Iterator[str]:
         if len(hosts) > 1:
             names = ", ".join(host.name for host in hosts)
             yield f"hosts {names}: lucid_carriers names {name} on each of them; leave it on one"
+
+
+def _certificates(catalog: Catalog, site: Site) -> Iterator[str]:
+    """A certificate for people is for hosts that people reach; its authority asks at a port of its own."""
+    sockets = [(service, item) for service in catalog.services.values() for item in service.listen]
+    public = {service.group for service, item in sockets if item.tls is Tls.SERVER}
+    for host in site.hosts:
+        if not isinstance(host.certificate, Own) and not public & host.groups:
+            groups = ", ".join(sorted(public))
+            yield f"host {host.name}: {VARIABLE} is for hosts that people reach, which are those of {groups}"
+        if isinstance(host.certificate, Acme):
+            for service, item in sockets:
+                if service.group in host.groups and item.port == host.certificate.http_port:
+                    yield f"host {host.name}: {VARIABLE}: http_port {item.port} is the port of {service.name}"
 
 
 def _control(site: Site) -> Iterator[str]:

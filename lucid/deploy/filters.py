@@ -4,12 +4,25 @@ Values come as Ansible has them, lazy and tagged, and go back as plain lists and
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from lucid import catalog
-from lucid.deploy import checks, flows, onion_service, plan, rotation, rules, secrets, signing, site
+from lucid.deploy import (
+    checks,
+    flows,
+    onion_service,
+    plan,
+    public_certificate,
+    rotation,
+    rules,
+    secrets,
+    signing,
+    site,
+    supplied,
+)
 from lucid.deploy.errors import SiteError
 
 Groups = Mapping[str, Any]
@@ -24,6 +37,9 @@ def _site(groups: Groups, hostvars: Hostvars) -> site.Site:
         "firewall_outbound",
         "firewall_control",
         "lucid_carriers",
+        public_certificate.VARIABLE,
+        "lucid_services",
+        "lucid_public_ports",
     )
     groups = _resolved(groups)
     hosts = {name for members in groups.values() for name in members}
@@ -36,34 +52,48 @@ def _site(groups: Groups, hostvars: Hostvars) -> site.Site:
     )
 
 
+def _catalog(found: site.Site) -> catalog.Catalog:
+    return found.adapted(catalog.load())
+
+
 def firewall(host: str, groups: Groups, hostvars: Hostvars, version: int) -> str:
     """`inventory_hostname | lucid_firewall(groups, hostvars, 4)`: rules for iptables-restore."""
     found = _site(groups, hostvars)
-    return rules.render(found.named(host), found, flows.flows(catalog.load(), found), version)
+    return rules.render(found.named(host), found, flows.flows(_catalog(found), found), version)
 
 
 def units(host: str, groups: Groups, hostvars: Hostvars) -> Any:
     """`inventory_hostname | lucid_units(groups, hostvars)`: the host's services."""
     found = _site(groups, hostvars)
-    return _plain(plan.units(catalog.load(), found, found.named(host)))
+    return _plain(plan.units(_catalog(found), found, found.named(host)))
 
 
 def users(host: str, groups: Groups, hostvars: Hostvars) -> Any:
     """`inventory_hostname | lucid_users(groups, hostvars)`: unix users that must exist."""
-    return list(plan.users(catalog.load(), _site(groups, hostvars).named(host)))
+    found = _site(groups, hostvars)
+    return list(plan.users(_catalog(found), found.named(host)))
 
 
 def certificates(host: str, groups: Groups, hostvars: Hostvars) -> Any:
     """`inventory_hostname | lucid_certificates(groups, hostvars)`: what the pki role is to see to."""
-    return _plain(plan.certificates(catalog.load(), _site(groups, hostvars).named(host)))
+    found = _site(groups, hostvars)
+    return _plain(plan.certificates(_catalog(found), found.named(host)))
 
 
 def problems(groups: Groups, hostvars: Hostvars) -> list[str]:
     """`groups | lucid_problems(hostvars)`: why the inventory cannot be deployed."""
     try:
-        return list(checks.problems(catalog.load(), _site(groups, hostvars)))
+        found = _site(groups, hostvars)
+        return list(checks.problems(_catalog(found), found))
     except SiteError as error:
         return [str(error)]
+
+
+def present(found: Mapping[str, Any], groups: Groups, hostvars: Hostvars) -> Any:
+    """`catalogue | lucid_present(groups, hostvars)`: the catalogue file without what the site leaves out."""
+    kept = _catalog(_site(groups, hostvars)).services
+    plain = _resolved(found)
+    return plain | {"services": {name: each for name, each in plain["services"].items() if name in kept}}
 
 
 def database_users(_: object) -> Any:
@@ -102,6 +132,28 @@ def onion(seed: str) -> dict[str, str]:
     return onion_service.of(seed)
 
 
+def certificate_for_people(host: str, groups: Groups, hostvars: Hostvars) -> Any:
+    """`inventory_hostname | lucid_certificate_for_people(groups, hostvars)`: what the host is to show.
+
+    `source` (site, supplied, acme) and what belongs to it, `lineage` of acme; `unit` and `group` of the
+    service that shows it, empty where there is none.
+    """
+    found = _site(groups, hostvars)
+    certificate = found.named(host).certificate
+    shown_by = [unit for unit in plan.units(_catalog(found), found, found.named(host)) if unit.public]
+    return {
+        **_plain(certificate),
+        "lineage": certificate.lineage if isinstance(certificate, public_certificate.Acme) else "",
+        "unit": f"lucid-{shown_by[0].name}.service" if shown_by else "",
+        "group": shown_by[0].user if shown_by else "",
+    }
+
+
+def supplied_problems(chain: str, key: str, names: Iterable[str]) -> list[str]:
+    """`chain | lucid_supplied_problems(key, names)`: why a supplied certificate cannot be shown."""
+    return list(supplied.problems(_resolved(chain), _resolved(key), _resolved(names), datetime.now(UTC)))
+
+
 def rotation_chosen(wanted: Sequence[str]) -> Any:
     """`['all'] | lucid_rotation_chosen`: names of secrets that can be rotated."""
     return list(rotation.chosen(catalog.load(), _resolved(wanted)))
@@ -118,9 +170,12 @@ def rotation_step(kept: Mapping[str, Any], name: str) -> Any:
     return steps[name](_resolved(kept))
 
 
-def rotation_wait(kept: Mapping[str, Any], now: int) -> int:
-    """`vault | lucid_rotation_wait(seconds)`: how many seconds the old ones are still needed."""
-    return rotation.wait_seconds(_resolved(kept), now)
+def rotation_wait(kept: Mapping[str, Any], now: int, life: int | str) -> int:
+    """`vault | lucid_rotation_wait(seconds, 900)`: how many seconds the old ones are still needed.
+
+    `life` is how long access tokens hold, seconds.
+    """
+    return rotation.wait_seconds(_resolved(kept), now, int(life))
 
 
 def rotation_parts(names: Iterable[str]) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import msgspec
 
 from lucid.catalog import Carrier, Catalog, Tls
+from lucid.deploy.public_certificate import Acme
 from lucid.deploy.site import Host, Site
 
 ANYBODY = "anybody"
@@ -114,6 +115,9 @@ def _doors(catalog: Catalog, site: Site) -> Iterator[Flow]:
     """What is open to those who are no hosts of the site."""
     for host in site.hosts:
         yield Flow(CONTROL, "", host.name, SSH, "administration")
+        if isinstance(host.certificate, Acme):
+            why = "a certificate authority asks whether names are this host's"
+            yield Flow(ANYBODY, "", host.name, host.certificate.http_port, why)
     for service in catalog.services.values():
         for listen in service.listen:
             if listen.tls is Tls.SERVER:

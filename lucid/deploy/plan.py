@@ -8,8 +8,11 @@ import ipaddress
 
 import msgspec
 
+from lucid import variants
 from lucid.catalog import MONGODB, REDIS, Catalog, Group, Service, Tls
+from lucid.deploy import public_certificate
 from lucid.deploy.errors import SiteError
+from lucid.deploy.public_certificate import Acme, Own
 from lucid.deploy.site import Host, Site
 from lucid.kit.client import variable
 from lucid.kit.tls import internal_name
@@ -100,7 +103,7 @@ def _unit(catalog: Catalog, site: Site, host: Host, service: Service) -> Unit:
         after=tuple(
             f"lucid-{name}.service" for name in service.calls if catalog.services[name].group in host.groups
         ),
-        environment=environment(catalog, site, service) | _carried(host, service),
+        environment=environment(catalog, site, service) | _carried(host, service) | _shown(host, service),
         public=any(item.tls is Tls.SERVER for item in service.listen),
     )
 
@@ -109,6 +112,7 @@ def environment(catalog: Catalog, site: Site, service: Service) -> dict[str, str
     """The settings that follow from the catalogue and the inventory; none of them is a secret."""
     directory = f"{TLS_ROOT}/{service.name}"
     found = {"TLS_DIRECTORY": directory, "LUCID_PORTS": "hosts"}
+    found |= variants.variables(site.services, site.public_ports)
     if MONGODB in service.stores:
         found["MONGODB_URL"] = mongodb_url(catalog, site, directory, service.name)
     if REDIS in service.stores:
@@ -124,6 +128,13 @@ def _carried(host: Host, service: Service) -> dict[str, str]:
     """Where a service reads how those are that bring it people, if they run on its host."""
     names = [each.carrier for each in service.listen if each.carrier and each.carrier in host.carriers]
     return {f"{name.upper()}_STATUS": f"/run/lucid-{name}/status.json" for name in names}
+
+
+def _shown(host: Host, service: Service) -> dict[str, str]:
+    """Where a service finds the certificate for people, if that is not its own one."""
+    if isinstance(host.certificate, Own) or not any(item.tls is Tls.SERVER for item in service.listen):
+        return {}
+    return {"TLS_PUBLIC_FILE": public_certificate.FILE}
 
 
 def mongodb_url(catalog: Catalog, site: Site, directory: str, name: str) -> str:
@@ -150,6 +161,7 @@ def users(catalog: Catalog, host: Host) -> tuple[str, ...]:
     found |= {store.user for store in catalog.stores.values() if store.group in host.groups}
     found |= {exporter.user for exporter in catalog.exporters.values()}
     found |= {carrier.user for name, carrier in catalog.carriers.items() if name in host.carriers}
+    found |= {public_certificate.USER} if isinstance(host.certificate, Acme) else set()
     found |= {observer.user for observer in catalog.observers.values() if observer.group in host.groups}
     return tuple(sorted(found - {"root"}))
 

@@ -16,8 +16,8 @@ from lucid.deploy.secrets import new_authority, new_key, new_password
 
 Vault = dict[str, Any]
 
-TOKEN_SECONDS = 16 * 60
-"""How long access tokens may be out that the old key has signed: their life, and a minute for clocks."""
+CLOCK_SECONDS = 60
+"""By how much the clocks of hosts may differ, at most."""
 OVERLAPPING = frozenset({"encryption_password", "mfa_secret", "recorder_key", "token_key"})
 """Credentials whose service is given the old one too, as `NAME_previous`. The others are simply exchanged."""
 FIXED = {
@@ -118,11 +118,11 @@ def services(catalog: Catalog, under_way: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def wait_seconds(kept: Mapping[str, Any], now: int) -> int:
-    """How long the old ones are still needed by what is out in the world: tokens that people hold."""
+def wait_seconds(kept: Mapping[str, Any], now: int, life: int) -> int:
+    """How long the old ones are still needed by what is out in the world: tokens, which hold for `life`."""
     begun_at = kept.get("vault_rotation", {}).get("token_key")
     held = kept.get("vault_previous_credentials", {}).get("auth-service", {})
-    return max(0, begun_at + TOKEN_SECONDS - now) if begun_at is not None and held else 0
+    return max(0, begun_at + life + CLOCK_SECONDS - now) if begun_at is not None and held else 0
 
 
 def _renewed(catalog: Catalog, kept: Vault, name: str) -> Vault:

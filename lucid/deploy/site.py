@@ -8,12 +8,16 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from lucid import catalog
+from lucid import catalog, variants
+from lucid.deploy import public_certificate
 from lucid.deploy.errors import SiteError
+from lucid.deploy.public_certificate import Acme, Own, PublicCertificate
+
+T = TypeVar("T")
 
 _PROGRAM = "ansible-inventory"
 _SECONDS = 60
@@ -53,6 +57,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """From where it is administered by ssh."""
     carriers: frozenset[str] = frozenset()
     """The catalogue's carriers that run on it."""
+    certificate: PublicCertificate = Own()
+    """What it shows to people."""
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -63,6 +69,21 @@ class Site(msgspec.Struct, frozen=True):
     """All hosts of a deployment."""
 
     hosts: tuple[Host, ...]
+    services: tuple[str, ...] = ()
+    """The services that it has; none named: all."""
+    public_ports: dict[str, int] = {}
+    """Where people reach a service, if not at the catalogue's port."""
+
+    def adapted(self, found: catalog.Catalog) -> catalog.Catalog:
+        """The catalogue as this site has it. Raises SiteError."""
+        try:
+            kept = variants.only(found, self.services) if self.services else found
+        except ValueError as error:
+            raise SiteError(f"lucid_services: {error}") from None
+        try:
+            return variants.moved(kept, self.public_ports)
+        except ValueError as error:
+            raise SiteError(f"lucid_public_ports: {error}") from None
 
     def of_group(self, group: catalog.Group | None) -> tuple[Host, ...]:
         """The hosts of a group; of None, all."""
@@ -112,21 +133,30 @@ def parse(groups: Mapping[str, Any], hostvars: Mapping[str, Mapping[str, Any]]) 
     if not hosts:
         raise SiteError("the inventory holds no hosts")
     _check_addresses(hosts)
-    return Site(tuple(hosts))
+    services = _of_all(hostvars, "lucid_services", tuple[str, ...], ())
+    ports = _of_all(hostvars, "lucid_public_ports", dict[str, int], {})
+    return Site(tuple(hosts), services, ports)
 
 
 def _host(name: str, groups: frozenset[catalog.Group], variables: Mapping[str, Any]) -> Host:
     address6 = variables.get("lucid_address6")
     carriers = _carriers(name, variables.get("lucid_carriers", {}))
+    public_names = tuple(str(each) for each in variables.get("lucid_public_names", []))
+    certificate = public_certificate.read(name, variables.get(public_certificate.VARIABLE), public_names)
     return Host(
         name=name,
         groups=groups,
         address=_address(name, "lucid_address", variables.get("lucid_address"), 4),
         address6=_address(name, "lucid_address6", address6, 6) if address6 else None,
-        public_names=tuple(str(each) for each in variables.get("lucid_public_names", [])),
-        outbound=(*_outbound(name, variables.get("firewall_outbound", [])), *carriers),
+        public_names=public_names,
+        outbound=(
+            *_outbound(name, variables.get("firewall_outbound", [])),
+            *carriers,
+            *_to_authority(certificate),
+        ),
         control=_networks(name, "firewall_control", variables.get("firewall_control", [])),
         carriers=frozenset(each.why for each in carriers),
+        certificate=certificate,
     )
 
 
@@ -173,11 +203,32 @@ def _carriers(host: str, value: object) -> tuple[Outbound, ...]:
     )
 
 
+def _to_authority(certificate: PublicCertificate) -> tuple[Outbound, ...]:
+    """The way out to the authority that issues it."""
+    if not isinstance(certificate, Acme):
+        return ()
+    user, to = public_certificate.USER, certificate.reaches
+    return (Outbound(why="certificate authority", port=certificate.port, users=(user,), to=to),)
+
+
 def _networks(host: str, variable: str, value: object) -> tuple[Network, ...]:
     try:
         return tuple(ipaddress.ip_network(each) for each in msgspec.convert(value, tuple[str, ...]))
     except (msgspec.ValidationError, ValueError) as error:
         raise SiteError(f"host {host}: {variable}: {error}") from None
+
+
+def _of_all(hostvars: Mapping[str, Mapping[str, Any]], variable: str, kind: type[T], default: T) -> T:
+    """A variable that concerns the whole site, so that every host has to have the same."""
+    found = {name: variables.get(variable, default) for name, variables in sorted(hostvars.items())}
+    (first, value), *others = found.items()
+    for host, other in others:
+        if other != value:
+            raise SiteError(f"host {host}: {variable} is not that of {first}; set it in group_vars/all")
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise SiteError(f"{variable}: {error}") from None
 
 
 def _check_addresses(hosts: list[Host]) -> None:

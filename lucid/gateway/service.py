@@ -3,9 +3,9 @@
 import dataclasses
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
@@ -13,28 +13,26 @@ from msgspec import Meta
 
 from lucid import __version__, catalog
 from lucid.contracts import api_gateway as contract
-from lucid.gateway import identity, onion, passage, profile, proxy, reference
+from lucid.gateway import condition, identity, onion, passage, profile, proxy, reference
+from lucid.gateway.condition import UPSTREAMS
 from lucid.gateway.cors import cors
 from lucid.gateway.entrance import Entrance
 from lucid.gateway.headers import POLICY, SECURITY, secure
 from lucid.gateway.limits import limiter
 from lucid.gateway.limits.settings import LimitSettings
-from lucid.gateway.table import document, public_routes
+from lucid.gateway.table import document, mounted, public_routes
 from lucid.gateway.upstream.balancing import EjectionRule
 from lucid.gateway.upstream.breaker import BreakerRule
-from lucid.gateway.upstream.requests import Patience, UpstreamRequest
+from lucid.gateway.upstream.requests import Patience
 from lucid.gateway.upstream.upstream import Rules, Upstream
 from lucid.kit import app, launch, requests, settings, tls
 from lucid.kit.client import addresses, variable
 from lucid.kit.connections import FACE
-from lucid.kit.errors import Unavailable
 from lucid.kit.health import CHECKS
-from lucid.kit.routes import Nothing, Route
+from lucid.kit.routes import Nothing
 from lucid.kit.tokens import VERIFIER
 
-CHECK_SECONDS = 1.5
-READY = UpstreamRequest("GET", "/health/ready", ())
-UPSTREAMS = web.AppKey("upstreams", dict[str, Upstream])
+READY = "/health/ready"
 
 
 class Settings(LimitSettings, frozen=True, kw_only=True):
@@ -94,11 +92,7 @@ class Settings(LimitSettings, frozen=True, kw_only=True):
     ] = ""
 
 
-handlers = app.Handlers()
-
-
-def _mounted(route: Route[Any, Any, Any]) -> Route[Any, Any, Any]:
-    return dataclasses.replace(route, path=contract.PREFIX + route.path)
+handlers = app.Handlers(condition.handlers)
 
 
 async def create() -> web.Application:
@@ -128,26 +122,17 @@ async def create() -> web.Application:
         )
     _pass_through(gateway, config)
     for service in catalog.load().exposed():
-        gateway[CHECKS].add(service.name, _check(upstreams[service.name]), needed=False)
+        gateway[CHECKS].add(service.name, condition.check(upstreams[service.name], READY), needed=False)
     if config.tor_status:
         gateway[CHECKS].add("tor", onion.check(Path(config.tor_status)), needed=False)
     _describe(gateway)
     return gateway
 
 
-@handlers.on(_mounted(contract.INFO))
+@handlers.on(mounted(contract.INFO))
 async def info(_: app.Call, __: Nothing, ___: Nothing) -> contract.Info:
     """What this is."""
     return contract.Info("Lucid", __version__, contract.PREFIX)
-
-
-@handlers.on(_mounted(contract.HEALTH))
-async def health(call: app.Call, _: Nothing, __: Nothing) -> contract.MetaHealth:
-    """The gateway's own checks, without what only operators should read."""
-    report = await call.app[CHECKS].run(call.app)
-    services = {name: check.status for name, check in report.dependencies.items()}
-    breakers = {name: upstream.state() for name, upstream in call.app[UPSTREAMS].items()}
-    return contract.MetaHealth(report.status, services, breakers)
 
 
 def _pass_through(gateway: web.Application, config: Settings) -> None:
@@ -155,10 +140,13 @@ def _pass_through(gateway: web.Application, config: Settings) -> None:
     found = profile.load(config.gateway_profile)
     context = _tls(config)
     made = {
-        name: Upstream(name, service.urls, context, tls.internal_name(name), _rules(config))
+        name: Upstream(name, service.urls, context, tls.internal_name(name), _rules(config, service.failing))
         for name, service in found.upstreams.items()
     }
     gateway[UPSTREAMS] |= made
+    for name, service in found.upstreams.items():
+        if service.health is not None:
+            gateway[CHECKS].add(name, condition.check(made[name], service.health), needed=False)
     for each in found.passages:
         service = found.upstreams[each.upstream]
         patience = Patience(service.connect_seconds, service.read_seconds)
@@ -195,33 +183,17 @@ def _tls(config: Settings) -> ssl.SSLContext:
     return tls.client_context(directory / f"{name}.crt", directory / f"{name}.key", directory / "ca.crt")
 
 
-def _rules(config: Settings) -> Rules:
+def _rules(config: Settings, failing: Iterable[int] = ()) -> Rules:
     breaker = BreakerRule(
         config.circuit_breaker_failures, config.circuit_breaker_seconds, config.circuit_breaker_successes
     )
-    return Rules(breaker, EjectionRule(config.replica_failures, config.replica_seconds))
+    return Rules(breaker, EjectionRule(config.replica_failures, config.replica_seconds), frozenset(failing))
 
 
 async def _closing(gateway: web.Application) -> AsyncIterator[None]:
     yield
     for upstream in gateway[UPSTREAMS].values():
         upstream.close()
-
-
-def _check(upstream: Upstream) -> Callable[[], Awaitable[None]]:
-    """A check that the service is ready, asked once, whatever its breaker says."""
-
-    async def check() -> None:
-        patience = Patience(CHECK_SECONDS, CHECK_SECONDS, CHECK_SECONDS)
-        answer = await upstream.ask(READY, patience, guarded=False)
-        try:
-            await answer.read()
-        finally:
-            answer.release()
-        if answer.head.status != 200:
-            raise Unavailable(f"{upstream.name} is not ready")
-
-    return check
 
 
 def _describe(gateway: web.Application) -> None:

@@ -1,13 +1,20 @@
 """Which operations stand behind the gateway: those that an exposed service's contract opens to people."""
 
+import dataclasses
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from lucid.catalog import Catalog
 from lucid.contracts import api_gateway
 from lucid.kit import openapi
 from lucid.kit.errors import Code
 from lucid.kit.routes import Access, Route
+
+P = TypeVar("P", bound=msgspec.Struct)
+B = TypeVar("B")
+R = TypeVar("R")
 
 
 def public_routes(catalog: Catalog) -> tuple[Route[Any, Any, Any], ...]:
@@ -30,6 +37,11 @@ def public_routes(catalog: Catalog) -> tuple[Route[Any, Any, Any], ...]:
                 )
             found.append(route)
     return tuple(found)
+
+
+def mounted(route: Route[P, B, R]) -> Route[P, B, R]:
+    """The route where people find it."""
+    return dataclasses.replace(route, path=api_gateway.PREFIX + route.path)
 
 
 def document(catalog: Catalog) -> dict[str, Any]:

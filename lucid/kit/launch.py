@@ -34,6 +34,14 @@ class LaunchSettings(settings.Common, frozen=True, kw_only=True):
     lucid_ports: Annotated[
         Literal["hosts", "local"], msgspec.Meta(description="column of the catalogue that ports come from")
     ] = "hosts"
+    tls_public_file: Annotated[
+        str,
+        msgspec.Meta(
+            description="PEM file with private key and certificates for TLS sockets that anybody may use;"
+            " empty: the service's own",
+            examples=["/etc/lucid/tls/public/public.pem"],
+        ),
+    ] = ""
 
 
 def run(name: str) -> NoReturn:
@@ -57,6 +65,10 @@ def listeners(service: catalog.Service, found: LaunchSettings) -> list[serve.Lis
     """The service's sockets, as the catalogue names them. Plain sockets are only ever on loopback."""
     directory = Path(found.tls_directory)
     cert, key, ca = (directory / file for file in (f"{service.name}.crt", f"{service.name}.key", "ca.crt"))
+    mutual = tls.TlsConfig(cert, key, ca, "mutual")
+    # One file, so that a renewal is one step: no worker finds one certificate and the key of another.
+    public = Path(found.tls_public_file) if found.tls_public_file else None
+    server = tls.TlsConfig(public or cert, public or key, None, "server")
     made = []
     for listen in service.listen:
         port = listen.local_port if found.lucid_ports == "local" else listen.port
@@ -64,8 +76,7 @@ def listeners(service: catalog.Service, found: LaunchSettings) -> list[serve.Lis
             carried = listen.carrier is not None
             made.append(serve.Listener(listen.name, LOOPBACK, port, carried=carried))
         else:
-            mutual = listen.tls is catalog.Tls.MUTUAL
-            config = tls.TlsConfig(cert, key, ca if mutual else None, "mutual" if mutual else "server")
+            config = mutual if listen.tls is catalog.Tls.MUTUAL else server
             made.append(serve.Listener(listen.name, found.bind_address, port, config))
     return made
 

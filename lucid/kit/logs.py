@@ -85,7 +85,7 @@ def request(*, method: str, endpoint: str, status: int, milliseconds: float, pee
         "request_id": context.request_id.get(),
         "level": "info",
         "logger": "lucid",
-        "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        "timestamp": datetime.now(UTC),
     }
     sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
     sys.stdout.buffer.flush()

@@ -25,6 +25,8 @@ STREAMING = web.RequestKey("streaming", bool)
 
 def params(request: web.Request, route: Route[Any, Any, Any]) -> Any:
     """Path and query parameters as the route's struct. Raises Invalid naming the parameter."""
+    if route.params is Nothing and not request.query_string and not request.match_info:
+        return NOTHING
     values: dict[str, str] = dict(request.match_info)
     for name, value in request.query.items():
         if name in values:

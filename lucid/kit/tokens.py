@@ -35,6 +35,9 @@ REMEMBERED = 8192
 """Tokens whose signatures need no second check; beyond these the one unused for longest is forgotten."""
 
 
+_RANKS = {access.role: access for access in Access if access > Access.PUBLIC}
+
+
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
     """What a checked token says."""
 
@@ -53,7 +56,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def access(self) -> Access:
         """The role as a rank. An unknown role ranks as nobody."""
-        return next((a for a in Access if a > Access.PUBLIC and a.role == self.role), Access.PUBLIC)
+        return _RANKS.get(self.role, Access.PUBLIC)
 
 
 class Jwk(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ SIGQUIT and SIGINT skip to the end of that.
 """
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
@@ -37,6 +38,8 @@ STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGQUIT, signal.SIGINT})
 _READY_MARK = b"ready"
 _AT_ONCE_SECONDS = 0.1  # aiohttp takes 0 for no limit
 _TURN_SECONDS = 0.05
+_COLLECT_AFTER = 10_000
+"""New objects before Python looks for unused cycles among them, instead of 700."""
 
 AppFactory = Callable[[], Awaitable[web.Application]]
 
@@ -136,6 +139,7 @@ class ServiceWorker(GunicornUVLoopWebWorker):
         try:
             async with limit:
                 self._runner, self._servers = await self._listen()
+            _spare_collections()
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -247,3 +251,13 @@ class ServiceWorker(GunicornUVLoopWebWorker):
                 self.log.warning("the arbiter is gone, stopping")
                 self.handle_exit(signal.SIGTERM, None)
             await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+def _spare_collections() -> None:
+    """Has the garbage collector leave alone what the worker has when it starts, and run less often.
+
+    All of that stays; to look through it again and again takes a quarter of the time that a busy worker has.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)

@@ -12,8 +12,10 @@ from lucid.auth.tokens import Signer
 from lucid.contracts import auth_service
 from lucid.contracts.api_gateway import PREFIX
 from lucid.kit.routes import NOTHING, Access
+from lucid.sessions.api_access import ACCESS
 from tests.deployment import Deployment, deployment
 from tests.gateway.conftest import UNLIMITED
+from tests.sessions.waiting import until
 
 BEHIND = (
     "auth-service", "blockchain-engine", "session-anchoring", "session-storage", "chunk-processor",
@@ -21,6 +23,7 @@ BEHIND = (
 )  # fmt: skip
 MAIL = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": "9", "SMTP_TLS": "none", "SMTP_FROM": "lucid@example.org"}
 """Letters go nowhere: what is asked of the API is answered before they are sent."""
+CHAIN = {"BLOCK_TIME_SECONDS": "0.2"}
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,16 @@ class Front:
 @pytest.fixture
 async def front(tmp_path: Path, mongodb_url: str, redis_url: str) -> AsyncIterator[Front]:
     """Every service that people reach, and those behind them; nobody is counted."""
-    async with deployment(tmp_path / "house", mongodb_url, redis_url, **UNLIMITED, **MAIL) as house:
+    async with deployment(tmp_path / "house", mongodb_url, redis_url, **UNLIMITED, **MAIL, **CHAIN) as house:
         assert {service.name for service in catalog.load().exposed()} <= set(BEHIND)
         await house.start(*BEHIND)
+
+        async def registered() -> bool:
+            # Until the keys of both are in the log, what needs a signature is answered with 503.
+            ours = house.apps["session-api"][ACCESS].signer.registered
+            return ours and await house.ready("session-recorder")
+
+        await until(registered)
         credentials = tmp_path / "house/credentials/auth-service"
         register = auth_service.Register(
             email="anna@example.org",

@@ -16,6 +16,7 @@ from lucid.auth.tokens import ACCESS_SECONDS, Signer
 from lucid.contracts import api_gateway, auth_service
 from lucid.gateway.table import public_routes
 from lucid.kit.errors import Code, Envelope
+from lucid.kit.revocations import REVOCATIONS
 from lucid.kit.routes import NOTHING, Access, Nothing, Route
 from lucid.kit.tokens import LEEWAY_SECONDS
 from tests.api.conftest import Front
@@ -135,4 +136,5 @@ async def _ended_login(front: Front) -> str:
         server_hostname="api-gateway.lucid.internal",
     ) as answer:
         assert answer.status == 204, await answer.text()
+    await front.house.apps["api-gateway"][REVOCATIONS].refresh()
     return tokens.session

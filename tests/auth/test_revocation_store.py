@@ -1,6 +1,7 @@
 """Ends of logins in a real MongoDB: numbered so that no reader misses one."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from lucid.auth import clock, revocation_store
 from lucid.auth.revocation_store import RevocationLog
+from lucid.auth.tokens import LONGEST_ACCESS_SECONDS
 from lucid.kit import mongo
 
 
@@ -34,6 +36,12 @@ async def writers(mongodb_url: str, database_name: str) -> AsyncIterator[Sequenc
     yield made
     for client in clients:
         await client.close()
+
+
+async def test_an_end_is_kept_for_as_long_as_any_token_may_hold(writers: Sequence[Writer]) -> None:
+    await writers[0].end("a")
+    (end,) = (await writers[0].log.after(0)).revocations
+    assert end.expires - time.time() > LONGEST_ACCESS_SECONDS
 
 
 async def test_numbers_are_given_in_order_and_without_a_gap(writers: Sequence[Writer]) -> None:

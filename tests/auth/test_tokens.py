@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from lucid.auth.tokens import ACCESS_SECONDS, Signer, thumbprint
+from lucid.auth.tokens import ACCESS_SECONDS, LONGEST_ACCESS_SECONDS, Signer, thumbprint
 from lucid.kit.errors import Code, Unauthenticated
 from lucid.kit.routes import Access
 from lucid.kit.tokens import Jwks, Verifier
@@ -67,6 +67,14 @@ async def test_a_token_holds_for_fifteen_minutes_and_no_longer() -> None:
     with pytest.raises(Unauthenticated) as refusal:
         await check(f"Bearer {signer.mint('u', 'user', int(time.time()) - ACCESS_SECONDS - 10, 's')}")
     assert refusal.value.code is Code.TOKEN_EXPIRED
+
+
+async def test_a_token_holds_for_as_long_as_the_deployment_says() -> None:
+    signer, now = Signer(seed(), life=LONGEST_ACCESS_SECONDS), int(time.time())
+    check = verifier(signer).verify
+    await check(f"Bearer {signer.mint('u', 'user', now - LONGEST_ACCESS_SECONDS + 10, 's')}")
+    with pytest.raises(Unauthenticated):
+        await check(f"Bearer {signer.mint('u', 'user', now - LONGEST_ACCESS_SECONDS - 10, 's')}")
 
 
 async def test_a_token_of_another_key_does_not_hold() -> None:

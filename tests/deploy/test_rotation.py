@@ -109,10 +109,11 @@ class TestTheAuthority:
 class TestTheTokenKey:
     def test_is_withdrawn_when_no_token_of_it_is_out_any_more(self, vault: dict[str, Any]) -> None:
         begun = rotation.begun(CATALOG, vault, ["token_key"], NOW)
-        assert rotation.wait_seconds(begun, NOW + 100) == rotation.TOKEN_SECONDS - 100
-        assert rotation.wait_seconds(begun, NOW + rotation.TOKEN_SECONDS) == 0
-        assert rotation.wait_seconds(rotation.ended(begun), NOW) == 0
-        assert rotation.wait_seconds(rotation.begun(CATALOG, vault, ["ca"], NOW), NOW) == 0
+        assert rotation.wait_seconds(begun, NOW + 100, 900) == 900 + rotation.CLOCK_SECONDS - 100
+        assert rotation.wait_seconds(begun, NOW + 100, 8 * 3600) == 8 * 3600 + rotation.CLOCK_SECONDS - 100
+        assert rotation.wait_seconds(begun, NOW + 900 + rotation.CLOCK_SECONDS, 900) == 0
+        assert rotation.wait_seconds(rotation.ended(begun), NOW, 900) == 0
+        assert rotation.wait_seconds(rotation.begun(CATALOG, vault, ["ca"], NOW), NOW, 900) == 0
 
     def test_before_is_a_credential_of_its_service_meanwhile(self, vault: dict[str, Any]) -> None:
         begun = rotation.begun(CATALOG, vault, ["token_key"], NOW)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lucid import catalog
-from lucid.deploy import checks, site
+from lucid.deploy import checks, filters, flows, plan, site
 from lucid.deploy.errors import SiteError
 from tests.deploy.sites import HOSTS, made
 
@@ -28,6 +28,74 @@ class TestAGoodSite:
             name: ([group], address) for name, (group, address) in HOSTS.items()
         }
         assert not checks.problems(catalog.load(), found)
+
+
+EVERYWHERE = {"lucid_services": ["api-gateway", "auth-service"], "lucid_public_ports": {"api-gateway": 8000}}
+
+
+class TestASmallerSite:
+    """The gateway and what it cannot do without, at a port of its own."""
+
+    SMALL = made(dict.fromkeys(HOSTS, EVERYWHERE))
+    CATALOG = SMALL.adapted(catalog.load())
+
+    def test_runs_what_it_names_and_nothing_else(self) -> None:
+        units = {
+            unit.name for host in self.SMALL.hosts for unit in plan.units(self.CATALOG, self.SMALL, host)
+        }
+        assert units == {"api-gateway", "auth-service"}
+        assert "lucid-blockchain-engine" not in plan.users(self.CATALOG, self.SMALL.named("core1"))
+
+    def test_tells_its_services_so(self) -> None:
+        (gateway,) = plan.units(self.CATALOG, self.SMALL, self.SMALL.named("edge1"))
+        assert gateway.environment["LUCID_SERVICES"] == "api-gateway,auth-service"
+        assert gateway.environment["LUCID_PUBLIC_PORTS"] == "api-gateway:8000"
+        assert gateway.sockets[0].address == "[::]:8000"
+
+    def test_opens_its_own_port_to_people(self) -> None:
+        found = flows.flows(self.CATALOG, self.SMALL)
+        assert {(f.destination, f.port) for f in found if f.source == flows.ANYBODY} == {("edge1", 8000)}
+        assert not [f for f in found if "sess1" in {f.source, f.destination} and f.why.endswith("mongodb")]
+
+    def test_needs_no_hosts_for_what_it_leaves_out(self) -> None:
+        kept = {name: host for name, host in HOSTS.items() if name not in {"sess1", "rdp1"}}
+        groups = {group: [n for n in kept if kept[n][0] == group] for group, _ in kept.values()}
+        variables = {
+            name: {"lucid_address": address, "firewall_control": ["::1"]} | EVERYWHERE
+            for name, (_, address) in kept.items()
+        }
+        small = site.parse(groups, variables)
+        assert checks.problems(small.adapted(catalog.load()), small) == ()
+
+    def test_measures_only_what_is_there(self) -> None:
+        raw: dict[str, Any] = {"services": {"api-gateway": {}, "session-api": {}}, "stores": {}}
+        groups = {group: [name] for name, (group, _) in HOSTS.items() if name not in {"data2", "data3"}}
+        hosts = {
+            n: {"lucid_address": HOSTS[n][1]} | EVERYWHERE for members in groups.values() for n in members
+        }
+        assert filters.present(raw, groups, hosts) == {"services": {"api-gateway": {}}, "stores": {}}
+
+    @pytest.mark.parametrize(
+        ("everywhere", "words"),
+        [
+            (
+                {"lucid_services": ["api-gateway"]},
+                "lucid_services: api-gateway cannot do without auth-service",
+            ),
+            ({"lucid_services": ["nothing"]}, "lucid_services: `nothing` is none of the services"),
+            ({"lucid_services": "api-gateway"}, "lucid_services: Expected `array`"),
+            ({"lucid_public_ports": {"auth-service": 1}}, "lucid_public_ports: auth-service has no socket"),
+            ({"lucid_public_ports": {"api-gateway": "x"}}, "lucid_public_ports: Expected `int`"),
+        ],
+    )
+    def test_that_makes_no_sense_is_refused(self, everywhere: dict[str, Any], words: str) -> None:
+        with pytest.raises(SiteError) as caught:
+            made(dict.fromkeys(HOSTS, everywhere)).adapted(catalog.load())
+        assert words in str(caught.value)
+
+    def test_is_the_same_for_every_host(self) -> None:
+        with pytest.raises(SiteError, match=r"lucid_services is not that of core1; set it in group_vars/all"):
+            made({"edge1": EVERYWHERE})
 
 
 class TestABadSite:

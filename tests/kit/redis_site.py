@@ -20,8 +20,12 @@ ROLE = Path(__file__).parents[2] / "roles" / "redis"
 ADDRESS = "127.0.0.1"
 MASTER = "lucid"
 SERVICE = "session-pipeline"
-USERS = [{"name": SERVICE, "keys": [f"lucid:{SERVICE}:*"]}]
-PASSWORDS = {name: f"{name}-{'x' * 20}" for name in ("admin", "replica", "sentinel", SERVICE)}
+GATEWAY = "api-gateway"
+USERS = [
+    {"name": SERVICE, "keys": [f"lucid:{SERVICE}:*"]},
+    {"name": GATEWAY, "keys": ["lucid:limits:*"]},
+]
+PASSWORDS = {name: f"{name}-{'x' * 20}" for name in ("admin", "replica", "sentinel", SERVICE, GATEWAY)}
 CERTIFICATES = ("redis", "mongodb", SERVICE)
 
 
@@ -35,13 +39,18 @@ class Host:
     redis: Process | None = None
     sentinel: Process | None = None
 
+    @property
+    def sentinel_state(self) -> str:
+        """The file that the host's Sentinel keeps itself."""
+        return (self.root / "var/lib/redis/sentinel.conf").read_text()
+
 
 class RedisSite:
-    """The running site. `directory` receives its files."""
+    """The running site. `directory` receives its files; `tls` is that of an authority there is already."""
 
-    def __init__(self, processes: Processes, directory: Path) -> None:
+    def __init__(self, processes: Processes, directory: Path, tls: Path | None = None) -> None:
         self._processes = processes
-        self.tls = directory / "tls"
+        self.tls = tls or directory / "tls"
         ca.ensure(self.tls, CERTIFICATES, extra_names=["localhost"], extra_addresses=[ADDRESS])
         self.hosts = [
             Host(directory / name, servers.free_port(), servers.free_port()) for name in ("a", "b", "c")
@@ -49,18 +58,28 @@ class RedisSite:
         for host in self.hosts:
             self.write(host)
             self.start(host)
-            host.sentinel = self._run("redis-sentinel", host, "sentinel.conf", "lucid-sentinel.conf")
+            self.start_sentinel(host)
 
     def start(self, host: Host) -> None:
         """Starts a host's Redis, as its unit does."""
         host.redis = self._run("redis-server", host, "redis.conf", "lucid.conf")
 
+    def start_sentinel(self, host: Host) -> None:
+        """Starts a host's Sentinel, as its unit does."""
+        host.sentinel = self._run("redis-sentinel", host, "sentinel.conf", "lucid-sentinel.conf")
+
     def acquainted(self) -> bool:
         """Whether each Sentinel knows both others and both replicas, without which nobody can be elected."""
-        files = [(host.root / "var/lib/redis/sentinel.conf").read_text() for host in self.hosts]
+        files = [host.sentinel_state for host in self.hosts]
         return all(
             text.count(word) == 2 for text in files for word in (" known-replica ", " known-sentinel ")
         )
+
+    @property
+    def url(self) -> str:
+        """The address by which clients find the master."""
+        sentinels = ",".join(f"{ADDRESS}:{host.sentinel_port}" for host in self.hosts)
+        return f"sentinel://{sentinels}/{MASTER}/0"
 
     def kill(self) -> None:
         """Ends all at once: told to stop, a master would wait for its replicas."""
@@ -70,9 +89,8 @@ class RedisSite:
 
     def settings(self, **changed: Any) -> RedisSettings:
         """What session-pipeline would be given, but for what is `changed`."""
-        sentinels = ",".join(f"{ADDRESS}:{host.sentinel_port}" for host in self.hosts)
         given: dict[str, Any] = {
-            "redis_url": f"sentinel://{sentinels}/{MASTER}/0",
+            "redis_url": self.url,
             "redis_password": Secret(PASSWORDS[SERVICE].encode() + b"\n"),
             "tls_directory": str(self.tls),
             "state_directory": str(self.tls),

@@ -16,7 +16,7 @@ import pytest
 from lucid import catalog
 from lucid.kit import launch, settings
 from lucid.kit.client import variable
-from lucid.kit.tls import internal_name
+from lucid.kit.tls import TlsConfig, internal_name
 from tests.kit.live import HOST, House
 
 GATEWAY = catalog.load().services["api-gateway"]
@@ -92,6 +92,25 @@ class TestListeners:
         assert [each.host for each in listeners] == ["::", "127.0.0.1", "127.0.0.1"]
         assert [each.tls is None for each in listeners] == [False, True, True]
         assert [each.carried for each in listeners] == [False, False, True]
+
+    def test_show_people_the_certificate_for_them_if_there_is_one(self) -> None:
+        directories = {"STATE_DIRECTORY": "/s", "TLS_DIRECTORY": "/t"}
+        public = {"TLS_PUBLIC_FILE": "/p/public.pem"}
+        for environ, cert, key in (
+            (directories, "/t/api-gateway.crt", "/t/api-gateway.key"),
+            (directories | public, "/p/public.pem", "/p/public.pem"),
+        ):
+            config = launch.listeners(GATEWAY, settings.load(launch.LaunchSettings, environ))[0].tls
+            assert config == TlsConfig(Path(cert), Path(key), None, "server")
+
+    def test_show_other_services_their_own_all_the_same(self) -> None:
+        storage = catalog.load().services["session-storage"]
+        environ = {"STATE_DIRECTORY": "/s", "TLS_DIRECTORY": "/t", "TLS_PUBLIC_FILE": "/p/public.pem"}
+        (only,) = launch.listeners(storage, settings.load(launch.LaunchSettings, environ))
+        cert, key, ca = (
+            Path(f"/t/{name}") for name in ("session-storage.crt", "session-storage.key", "ca.crt")
+        )
+        assert only.tls == TlsConfig(cert, key, ca, "mutual")
 
     def test_follow_the_column(self) -> None:
         storage = catalog.load().services["session-storage"]

@@ -288,6 +288,19 @@ class TestLoad:
         assert len(answered) > 300
 
 
+class TestMemory:
+    async def test_is_freed_of_cycles_without_looking_through_what_stays(
+        self, tmp_path: Path, port: int
+    ) -> None:
+        async with service(tmp_path, {"name": "plain", "port": port}) as running:
+            await running.hears("READY=1")
+            async with connection(port) as opened:
+                _, _, body = await opened.ask("GET", "/waste?cycles=50000")
+        told = json.loads(body)
+        assert told["kept"] < 12_000
+        assert told["spared"] > 10_000
+
+
 class TestOptions:
     @pytest.mark.parametrize(
         ("options", "error"),

@@ -6,11 +6,13 @@ the start fail, with SystemExit if it says "exit", with CancelledError if it say
 """
 
 import asyncio
+import gc
 import json
 import logging
 import os
 import sys
 import time
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,19 @@ async def block(request: web.Request) -> web.Response:
     return web.Response(text="done")
 
 
+class Cycle:
+    """Something that counting references does not free."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+async def waste(request: web.Request) -> web.Response:
+    made = [weakref.ref(Cycle()) for _ in range(int(request.query["cycles"]))]
+    kept = sum(each() is not None for each in made)
+    return web.json_response({"kept": kept, "spared": gc.get_freeze_count()})
+
+
 async def ready(request: web.Request) -> web.Response:
     return web.Response(status=503 if request.app[DRAINING].active else 200)
 
@@ -75,6 +90,7 @@ def make_app(config: dict[str, Any]) -> web.Application:
     app.router.add_post("/echo", echo)
     app.router.add_get("/slow", slow)
     app.router.add_get("/block", block)
+    app.router.add_get("/waste", waste)
     app.router.add_get("/ready", ready)
     app.router.add_get("/until-draining", until_draining)
     return app

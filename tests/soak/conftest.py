@@ -4,9 +4,11 @@ import os
 
 import pytest
 
+from tests.api.conftest import front
+from tests.gateway.conftest import certificates, deployment
 from tests.site.conftest import site
 
-__all__ = ["site"]
+__all__ = ["certificates", "deployment", "front", "site"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -70,9 +70,8 @@ class Limiter:
         """
         if not tier.limited:
             return UNLIMITED
-        now, weight = time.monotonic(), 1
-        if upstream is not None and self._pressure is not None:
-            weight = self._pressure.weight(upstream, now)
+        now = time.monotonic()
+        weight = 1 if upstream is None else self.weight(upstream)
         needed = cost * weight
         lease = self._lease(tier, key, now)
         if lease.use(needed, now):
@@ -116,6 +115,10 @@ class Limiter:
         """Tells of one answer of an upstream, for adaptive limits."""
         if self._pressure is not None:
             self._pressure.observe(upstream, seconds, failed, time.monotonic())
+
+    def weight(self, upstream: str) -> int:
+        """For how many a request to `upstream` counts now."""
+        return 1 if self._pressure is None else self._pressure.weight(upstream, time.monotonic())
 
     async def start(self, tasks: Tasks) -> None:
         """Tries to reach Redis once, then runs in the background."""

@@ -5,9 +5,8 @@ head without end, and any body whose end could be told in two ways or in none, b
 never look like a whole one.
 """
 
-from dataclasses import dataclass
-
 import httptools
+import msgspec
 
 from lucid.gateway.upstream.failures import Broken
 
@@ -18,8 +17,7 @@ SWITCHING = 101
 _BODYLESS = frozenset({204, 304})
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """Status and headers as they came; names in lower case."""
 
     status: int

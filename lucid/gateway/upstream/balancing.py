@@ -32,6 +32,10 @@ class Replica:
         """Host and port as in a Host header."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def out_seconds(self, now: float) -> float:
+        """For how long it gets no requests any more; 0 while it does."""
+        return max(0.0, self.out_until - now)
+
 
 class Balancer:
     """The replicas of one service; `now` is monotonic, in seconds."""
@@ -42,11 +46,12 @@ class Balancer:
 
     def pick(self, now: float, avoid: Iterable[Replica] = ()) -> Replica:
         """The replica to ask, rather none that is out or to be avoided. Equals take turns."""
+        if len(self.replicas) == 1:
+            return self.replicas[0]
         avoided = set(avoid)
         best = min(self.replicas, key=lambda r: (r.out_until > now, r in avoided, r.running))
-        if len(self.replicas) > 1:
-            self.replicas.remove(best)
-            self.replicas.append(best)
+        self.replicas.remove(best)
+        self.replicas.append(best)
         return best
 
     def succeeded(self, replica: Replica) -> None:

@@ -5,7 +5,8 @@ import ssl
 
 from lucid.gateway.upstream.balancing import Replica
 from lucid.gateway.upstream.connection import Connection
-from lucid.gateway.upstream.failures import NotReached
+from lucid.gateway.upstream.failures import NotReached, Overdue
+from lucid.gateway.upstream.requests import Patience
 
 
 class Pool:
@@ -28,8 +29,9 @@ class Pool:
                 return connection
         return None
 
-    async def connect(self, seconds: float) -> Connection:
-        """A new connection. Raises NotReached."""
+    async def connect(self, patience: Patience) -> Connection:
+        """A new connection. Raises NotReached, or Overdue where the caller's time was over before."""
+        seconds = patience.connect if patience.total is None else min(patience.connect, patience.total)
         try:
             async with asyncio.timeout(seconds):
                 _, connection = await asyncio.get_running_loop().create_connection(
@@ -40,6 +42,8 @@ class Pool:
                     server_hostname=self._server_name,
                 )
         except TimeoutError:
+            if seconds < patience.connect:
+                raise Overdue(f"no connection within the {seconds:g} s that were left") from None
             raise NotReached(f"no connection within {seconds:g} s") from None
         except OSError as error:
             raise NotReached(type(error).__name__) from error

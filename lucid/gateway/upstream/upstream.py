@@ -23,6 +23,8 @@ from lucid.kit.settings import SettingsError
 ATTEMPTS = 3
 PAUSE_SECONDS = 0.05
 """Before another attempt, up to; doubled for the one after it."""
+RECENT = 0.1
+"""Share of the last answer in the mean of how long they take."""
 MAX_RUNNING = 1000
 """Most exchanges with one service at a time, in one process."""
 MAX_ANSWER = 64 * 1024 * 1024
@@ -31,10 +33,11 @@ MAX_ANSWER = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How a service that fails is treated."""
+    """How a service that fails is treated; answers with a status in `failing` are failures too."""
 
     breaker: BreakerRule = field(default_factory=BreakerRule)
     ejection: EjectionRule = field(default_factory=EjectionRule)
+    failing: frozenset[int] = frozenset()
 
 
 class Answer:
@@ -43,27 +46,30 @@ class Answer:
     def __init__(self, upstream: "Upstream", replica: Replica, connection: Connection, head: Head) -> None:
         self.head = head
         self.connection = connection
+        self.guarded = True
+        """Whether the service's breaker hears how it ends."""
+        self.good = True
+        """Whether nothing was amiss so far."""
         self._upstream = upstream
         self._replica = replica
         self._released = False
-        self._broken = False
+
+    def blame(self) -> None:
+        """Counts it as a failure of the service, once."""
+        if self.good:
+            self.good = False
+            self._upstream.failed(self._replica, guarded=self.guarded)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes. Raises Unavailable if it breaks off or pauses for too long."""
-        try:
-            while piece := await self.connection.piece():
-                yield piece
-        except Failure as failure:
-            self._broken = True
-            if not isinstance(failure, Overdue):
-                self._upstream.failed(self._replica)
-            raise said(self._upstream.name, failure) from failure
+        while piece := await self._piece():
+            yield piece
 
     async def read(self) -> bytes:
         """The whole body. Raises Unavailable as `pieces`, and 5003 if it is larger than MAX_ANSWER."""
         collected: list[bytes] = []
         size = 0
-        async for piece in self.pieces():
+        while piece := await self._piece():
             collected.append(piece)
             size += len(piece)
             if size > MAX_ANSWER:
@@ -71,11 +77,20 @@ class Answer:
                 raise Unavailable(f"{name}: answer over {MAX_ANSWER} bytes", code=Code.EXTERNAL, service=name)
         return collected[0] if len(collected) == 1 else b"".join(collected)
 
+    async def _piece(self) -> bytes:
+        try:
+            return await self.connection.piece()
+        except Failure as failure:
+            if not isinstance(failure, Overdue):
+                self.blame()
+            self.good = False
+            raise said(self._upstream.name, failure) from failure
+
     def release(self) -> None:
         """Gives the connection back if the answer was taken to its end, closes it otherwise."""
         if not self._released:
             self._released = True
-            self._upstream.release(self._replica, self.connection, whole=not self._broken)
+            self._upstream.release(self._replica, self)
 
 
 class Upstream:
@@ -96,16 +111,25 @@ class Upstream:
         self._pools = {r: Pool(r, context, server_name) for r in self._balancer.replicas}
         self._budget = RetryBudget()
         self._running = 0
+        self._failing = rules.failing
         self._metrics = metrics.Measures(name)
+        self.seconds = 0.0
+        """How long an answer's head takes: a mean in which an earlier one counts a tenth less each time."""
 
     def state(self) -> State:
         """The breaker's state now."""
         return self.breaker.state(time.monotonic())
 
+    @property
+    def replicas(self) -> Sequence[Replica]:
+        """All its addresses, in no order that lasts."""
+        return self._balancer.replicas
+
     async def ask(self, request: UpstreamRequest, patience: Patience, *, guarded: bool = True) -> Answer:
         """Sends the request; returns when the answer's head has come.
 
-        Not `guarded`, it is sent even if the breaker is open, and tells that nothing. Raises Unavailable:
+        Not `guarded`, it is sent even if the breaker is open, and tells that nothing. A failing status is an
+        answer, of which breaker and balancer hear as of a failure. Raises Unavailable:
         5007 breaker open, 5008 not reachable, 5006 too late, 5003 no HTTP; Invalid for a request that cannot
         be sent, and whatever error ended the request's body.
         """
@@ -115,14 +139,20 @@ class Upstream:
         outcome = "undecided"
         try:
             answer = await self._attempts(request, patience)
+            answer.guarded = guarded
             outcome = "ok"
+            if answer.head.status in self._failing:
+                outcome = "failed"
+                answer.blame()
         except Failure as failure:
             if guarded and not isinstance(failure, Overdue):
                 outcome = "failed"
                 self._count_failure()
             raise said(self.name, failure) from failure
         finally:
-            self._metrics.asked(outcome, time.perf_counter() - begin)
+            took = time.perf_counter() - begin
+            self.seconds += (took - self.seconds) * (RECENT if self.seconds else 1)
+            self._metrics.asked(outcome, took)
             if guarded:
                 self.breaker.over()
         return answer
@@ -130,6 +160,7 @@ class Upstream:
     async def _attempts(self, request: UpstreamRequest, patience: Patience) -> Answer:
         self._budget.asked()
         tried: list[Replica] = []
+        fault: Failure | None = None
         until = None if patience.total is None else time.monotonic() + patience.total
         while True:
             now = time.monotonic()
@@ -141,10 +172,12 @@ class Upstream:
             )
             try:
                 return await self._attempt(chosen, request, left)
+            except Overdue as overdue:
+                raise fault or overdue from None  # whoever used up the time is to blame
             except Failure as failure:
+                fault = failure
                 tried.append(chosen)
-                if not isinstance(failure, Overdue):
-                    self._put_out(chosen)
+                self._put_out(chosen)
                 again = isinstance(failure, NotReached) or (
                     isinstance(failure, Broken | Stale) and request.repeatable
                 )
@@ -172,7 +205,7 @@ class Upstream:
                 except Stale:
                     if not request.repeatable:
                         raise
-            connection = await pool.connect(patience.connect)
+            connection = await pool.connect(patience)
             head = await connection.ask(request, chosen.authority, patience)
             return Answer(self, chosen, connection, head)
         except BaseException:
@@ -182,19 +215,21 @@ class Upstream:
                 connection.close()
             raise
 
-    def release(self, used: Replica, connection: Connection, *, whole: bool) -> None:
-        """The end of an exchange; `whole` unless its answer broke off."""
+    def release(self, used: Replica, answer: Answer) -> None:
+        """The end of an exchange."""
         self._running -= 1
         used.running -= 1
-        self._pools[used].give_back(connection)
-        if whole:
+        self._pools[used].give_back(answer.connection)
+        if answer.good:
             self._balancer.succeeded(used)
-            self.breaker.succeeded(time.monotonic())
+            if answer.guarded:
+                self.breaker.succeeded(time.monotonic())
 
-    def failed(self, used: Replica) -> None:
-        """An answer of `used` broke off."""
+    def failed(self, used: Replica, *, guarded: bool) -> None:
+        """An answer of `used` broke off, or says that it failed."""
         self._put_out(used)
-        self._count_failure()
+        if guarded:
+            self._count_failure()
 
     def close(self) -> None:
         """Closes the connections that are idle."""

@@ -1,6 +1,8 @@
 """Exchanges with a service that behaves well, and with those that don't, over real sockets."""
 
 import asyncio
+import socket
+import ssl
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -127,6 +129,19 @@ class TestFailures:
                 assert await refusal(service, GET, Patience(read=5, total=0.01)) == "5006"
             assert service.state() == "closed"
 
+    async def test_connections_take_none_of_the_time_that_the_caller_does_not_give(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as mute:  # where no handshake is ever answered
+            address = f"https://127.0.0.1:{mute.getsockname()[1]}"
+            service = Upstream("sample", [address], ssl.create_default_context(), "sample")
+            for _ in range(10):
+                assert await refusal(service, GET, Patience(connect=5, total=0.02)) == "5006"
+            assert service.state() == "closed"
+            begin = time.monotonic()
+            for _ in range(5):
+                assert await refusal(service, GET, Patience(connect=0.2, total=0.3)) == "5008"
+            assert time.monotonic() - begin < 5 * 0.5
+            assert service.state() == "open"
+
 
 class TestRetries:
     @staticmethod
@@ -222,8 +237,61 @@ class TestBreaker:
                 assert await asked(service) == b"no"
             assert service.state() == "closed"
 
+    async def test_a_status_that_is_said_to_be_a_failure_is_passed_on_and_counts(self) -> None:
+        answer = b"HTTP/1.1 503 Oh\r\nContent-Length: 2\r\n\r\nno"
+        rules = Rules(failing=frozenset({503}))
+        async with (
+            scripted(answering(answer)) as running,
+            upstream(running.url, rules=rules) as service,
+        ):
+            assert [await asked(service) for _ in range(5)] == [b"no"] * 5
+            assert await refusal(service) == "5007"
+            assert len(running.heads) == 5
+
+    async def test_questions_past_it_neither_open_nor_close_it(self) -> None:
+        rules = Rules(BreakerRule(failures=2, seconds=60), failing=frozenset({503}))
+        status = 503
+
+        def make(running: Scripted) -> Script:
+            async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: int) -> None:
+                while True:
+                    await running.head(reader)
+                    writer.write(b"HTTP/1.1 %d Oh\r\nContent-Length: 2\r\n\r\nno" % status)
+
+            return script
+
+        async def past(service: Upstream) -> None:
+            answer = await service.ask(GET, PATIENCE, guarded=False)
+            await answer.read()
+            answer.release()
+
+        async with scripted(make) as running, upstream(running.url, rules=rules) as service:
+            for _ in range(5):
+                await past(service)
+            assert service.state() == "closed"
+            assert await asked(service) == b"no"
+            status = 200
+            await past(service)
+            status = 503
+            assert await asked(service) == b"no"
+            assert service.state() == "open"
+
 
 class TestReplicas:
+    async def test_that_answer_with_a_failing_status_are_left_out(self) -> None:
+        rules = Rules(ejection=EjectionRule(failures=3, seconds=60), failing=frozenset({500}))
+        failing = b"HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno"
+        async with (
+            scripted(answering(OK)) as good,
+            scripted(answering(failing)) as bad,
+            upstream(good.url, bad.url, rules=rules) as service,
+        ):
+            answers = [await asked(service) for _ in range(40)]
+            assert answers.count(b"no") == len(bad.heads) == 3
+            out = {each.authority: each.out_seconds(time.monotonic()) for each in service.replicas}
+            assert out[f"127.0.0.1:{good.port}"] == 0
+            assert 50 < out[f"127.0.0.1:{bad.port}"] <= 60
+
     async def test_share_what_is_asked_and_one_that_fails_is_left_out(self) -> None:
         rules = Rules(ejection=EjectionRule(failures=3, seconds=60))
         async with (
