@@ -27,11 +27,18 @@ R = TypeVar("R")
 ANSWER_SECONDS = 60.0
 PATIENCE_SECONDS = 30.0
 """How long a question is repeated while the deployment, or a service of it, is away."""
+REST_SECONDS = 90.0
+"""The same while the gateway gives a service a rest: longer than that rest."""
 _PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 4.0
+"""Pauses double up to this: every question to a service that is away counts towards giving it a rest."""
 
 
 class ApiError(Exception):
     """The API refused or could not be reached. `code` is None where no error envelope came."""
+
+    unavailable = True
+    """Whether it may work later."""
 
     def __init__(self, message: str, code: Code | None = None, request_id: str = "") -> None:
         where = ", ".join(
@@ -39,11 +46,22 @@ class ApiError(Exception):
         )
         super().__init__(f"{message} ({where})" if where else message)
         self.code = code
+        if code is not None:
+            self.unavailable = code.status in {502, 503, 504}
 
-    @property
-    def unavailable(self) -> bool:
-        """Whether it may work later."""
-        return self.code is None or self.code.status in {502, 503, 504}
+    def waited_out(self, since: float) -> bool:
+        """Whether a question that ends like this is not repeated any more, asked first at `since`.
+
+        `since` is monotonic, in seconds.
+        """
+        patience = REST_SECONDS if self.code is Code.BREAKER_OPEN else PATIENCE_SECONDS
+        return not self.unavailable or time.monotonic() > since + patience
+
+
+class _StrangerError(ApiError):
+    """Who answers is not the gateway of this deployment."""
+
+    unavailable = False
 
 
 @dataclass(frozen=True)
@@ -104,21 +122,25 @@ class Api:
         self._token = target.token
         self._renewing = asyncio.Lock()
 
-    async def call(self, route: Route[P, B, R], params: P, body: B | None = None) -> R:
-        """One request and its answer. Questions are repeated for a while when nobody answers.
+    async def call(
+        self, route: Route[P, B, R], params: P, body: B | None = None, *, patient: bool = True
+    ) -> R:
+        """One request and its answer. Questions are repeated for a while when nobody answers, if `patient`.
 
         Raises ApiError.
         """
         request = self._request(route, params, body)
-        until = time.monotonic() + PATIENCE_SECONDS
+        begun = time.monotonic()
+        pause = _PAUSE_SECONDS
         while True:
             try:
                 async with self._open(request) as answer:
                     return _decode(route, await answer.read())
             except ApiError as error:
-                if not (route.idempotent and error.unavailable) or time.monotonic() > until:
+                if not (patient and route.idempotent) or error.waited_out(begun):
                     raise
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     @asynccontextmanager
     async def stream(
@@ -194,7 +216,7 @@ class Api:
                     raise self._refusal(await answer.read(), answer.status)
                 yield answer
         except aiohttp.ClientConnectorCertificateError as error:
-            raise ApiError(
+            raise _StrangerError(
                 f"{self._target.url} does not show a certificate of the authority given with --ca: {error}"
             ) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import aiohttp
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from lucid.cli.api import PATIENCE_SECONDS, Api, ApiError, P
+from lucid.cli.api import Api, ApiError, P
 from lucid.cli.output import Failure, err
 from lucid.kit.routes import Nothing, Route, Stream
 
@@ -84,15 +84,15 @@ async def fetch(api: Api, route: Route[P, Nothing, Stream], params: P, partial: 
     """
     with Progress(*COLUMNS, console=err, disable=not err.is_terminal) as progress:
         task = progress.add_task(what, total=None)
-        until = time.monotonic() + PATIENCE_SECONDS
+        since = time.monotonic()
         while True:
             before = partial.size
             try:
                 await _go_on(api, route, params, partial, progress, task)
             except ApiError as error:
                 if partial.size > before:
-                    until = time.monotonic() + PATIENCE_SECONDS
-                if not error.unavailable or time.monotonic() > until:
+                    since = time.monotonic()
+                if error.waited_out(since):
                     raise
                 await asyncio.sleep(PAUSE_SECONDS)
             else:

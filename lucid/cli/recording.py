@@ -89,7 +89,7 @@ class Recording:
         pipeline = None
         # Only for show: a recording does not depend on it.
         with contextlib.suppress(ApiError):
-            pipeline = await self._api.call(session_api.PIPELINE, self._path)
+            pipeline = await self._api.call(session_api.PIPELINE, self._path, patient=False)
         self._show(Progress(self.session, pipeline, time.monotonic() - self._begun))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from lucid.cli import download
+from lucid.cli import api, download
 from lucid.cli.api import ApiError, Target
 from lucid.cli.bundle import fetch_bundle
 from lucid.cli.download import Partial, resumable_file, whole_file
@@ -135,7 +135,7 @@ class TestABundle:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         gateway, path = Gateway(cuts=1000, most=1), tmp_path / "bundle"
-        monkeypatch.setattr(download, "PATIENCE_SECONDS", 0.05)
+        monkeypatch.setattr(api, "PATIENCE_SECONDS", 0.05)
         async with gateway.serving() as target:
             with pytest.raises(ApiError):
                 await fetch_bundle(target, BUNDLE, BundleQuery(SESSION), path)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lucid.cli import COMMANDS, download
+from lucid.cli import COMMANDS, api
 from tests.cli.command import invoke
 
 
@@ -43,7 +43,7 @@ class TestMisuse:
         assert "lucid dev --detach" in answer.stderr
 
     def test_of_an_api_that_nobody_serves_is_exit_code_4(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(download, "PATIENCE_SECONDS", 1.0)
+        monkeypatch.setattr(api, "PATIENCE_SECONDS", 1.0)
         answer = invoke("trust", "--api", "https://127.0.0.1:1")
         assert answer.exit_code == 4
         assert "https://127.0.0.1:1 does not answer" in answer.stderr

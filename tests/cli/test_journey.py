@@ -87,8 +87,8 @@ class TestRefusals:
         assert "LUCID_ERR_4001, request id " in answer.stderr
 
     def test_a_gateway_of_another_authority_is_not_talked_to(self, stack: RunningStack) -> None:
-        answer = stack.lucid("trust", "--api", stack.running.api, seconds=90)
-        assert answer.returncode != 0
+        answer = stack.lucid("trust", "--api", stack.running.api, seconds=20)
+        assert answer.returncode == 1
         assert "--ca" in answer.stderr
 
 
