@@ -156,7 +156,7 @@ class Measurement:
 
     def _run(self, way: Way, url: str, connections: int, script: str = "") -> Run:
         command = ["taskset", "-c", OTHER_CORE, "wrk", "-t1", f"-c{connections}", f"-d{self._seconds:g}s"]
-        command += ["--latency", "-H", f"Authorization: Bearer {way.token}"]
+        command += ["--timeout", "30s", "--latency", "-H", f"Authorization: Bearer {way.token}"]
         if script:
             file = self._scratch / "script.lua"
             file.write_text(script)
@@ -164,7 +164,12 @@ class Measurement:
         said = subprocess.run([*command, url], check=True, capture_output=True, text=True).stdout
         if failed := re.search(r"Non-2xx or 3xx responses.*|Socket errors.*", said):
             raise RuntimeError(f"{way.name}, {url}: {failed[0]}")
-        return read(said)
+        run = read(said)
+        if not run.requests_s:
+            raise RuntimeError(
+                f"{way.name}, {url}: no answer within {self._seconds:g} s; give more --seconds"
+            )
+        return run
 
 
 def read(said: str) -> Run:

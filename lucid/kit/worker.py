@@ -256,7 +256,7 @@ class ServiceWorker(GunicornUVLoopWebWorker):
 def _spare_collections() -> None:
     """Has the garbage collector leave alone what the worker has when it starts, and run less often.
 
-    All of that stays; to look through it again and again takes a quarter of the time that a busy worker has.
+    All of that stays; to look through it again and again took up to a tenth of a busy worker's time.
     """
     gc.collect()
     gc.freeze()
