@@ -151,6 +151,8 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """What its keys in Redis begin with, behind `lucid:`; services that name the same share them."""
     credentials: tuple[Credential, ...] = ()
     runs: tuple[Program, ...] = ()
+    reloads: bool = True
+    """Whether its processes can be replaced, the new ones beside the old."""
 
     @property
     def user(self) -> str:

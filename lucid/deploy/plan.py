@@ -41,6 +41,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     memory: str
     cpu: int
+    reloads: bool
     sockets: tuple[Socket, ...]
     credentials: tuple[str, ...]
     runs: tuple[str, ...]
@@ -94,6 +95,7 @@ def _unit(catalog: Catalog, site: Site, host: Host, service: Service) -> Unit:
         description=f"Lucid {service.name}",
         memory=service.memory,
         cpu=service.cpu,
+        reloads=service.reloads,
         sockets=tuple(
             Socket(item.name, f"127.0.0.1:{item.port}" if item.tls is Tls.NONE else f"[::]:{item.port}")
             for item in service.listen
@@ -193,7 +195,7 @@ def certificates(catalog: Catalog, host: Host) -> tuple[Certificate, ...]:
             made(
                 service.name,
                 service.user,
-                f"lucid-{service.name}.service",
+                f"lucid-{service.name}.service" if service.reloads else "",
                 called=people if any(item.tls is Tls.SERVER for item in service.listen) else (),
             )
             for service in services

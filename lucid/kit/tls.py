@@ -1,14 +1,17 @@
 """TLS between services: one private authority, names of the form `<service>.lucid.internal`.
 
 A server's context says who may connect, a client's context whom it believes. Both trust the given authority
-alone, never the system's store.
+alone, never the system's store. Certificates are replaced in their files before they end: connections that
+are made from then on have the new ones, without anybody being told.
 """
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
+
+from lucid.kit.logs import log
 
 _DOMAIN = ".lucid.internal"
 
@@ -39,12 +42,15 @@ def server_context(config: TlsConfig) -> ssl.SSLContext:
 
     Raises TlsError.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _load_own(context, config.cert, config.key)
-    if config.mode == "mutual" and config.ca is not None:
-        _trust(context, config.ca)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
+
+    def configure(context: ssl.SSLContext) -> None:
+        _load_own(context, config.cert, config.key)
+        if config.mode == "mutual" and config.ca is not None:
+            _trust(context, config.ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+
+    files = [config.cert, config.key, *([config.ca] if config.ca else [])]
+    return _Following(ssl.PROTOCOL_TLS_SERVER, configure, files)
 
 
 def client_context(cert: Path, key: Path, ca: Path) -> ssl.SSLContext:
@@ -53,10 +59,67 @@ def client_context(cert: Path, key: Path, ca: Path) -> ssl.SSLContext:
     Every service's certificate comes from the same authority, so the caller must also pass
     `server_hostname=internal_name(callee)`; the context refuses to connect without a name. Raises TlsError.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _load_own(context, cert, key)
-    _trust(context, ca)
-    return context
+
+    def configure(context: ssl.SSLContext) -> None:
+        _load_own(context, cert, key)
+        _trust(context, ca)
+
+    return _Following(ssl.PROTOCOL_TLS_CLIENT, configure, [cert, key, ca])
+
+
+class _Following(ssl.SSLContext):
+    """A context that asyncio's connections have from `files` as they are when the connection is made.
+
+    What cannot be used, like a new certificate whose key is not written yet, leaves the one before in use
+    until it can.
+    """
+
+    def __new__(cls, protocol: int, *_: object) -> Self:
+        return super().__new__(cls, protocol)
+
+    def __init__(
+        self, protocol: int, configure: Callable[[ssl.SSLContext], None], files: Iterable[Path]
+    ) -> None:
+        self._configure, self._files = configure, tuple(files)
+        self._protocol = protocol
+        self._newer: ssl.SSLContext | None = None
+        self._taken = self._refused = self._look()
+        configure(self)
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """Called for each connection."""
+        if (found := self._look()) not in {self._taken, self._refused}:
+            self._take(found)
+        wrap = self._newer.wrap_bio if self._newer else super().wrap_bio
+        return wrap(incoming, outgoing, server_side, server_hostname, session)
+
+    def _take(self, found: tuple[int, ...]) -> None:
+        newer = ssl.SSLContext(self._protocol)
+        try:
+            self._configure(newer)
+        except TlsError as error:
+            self._refused = found
+            log.error("the certificates from before stay in use", error=str(error))
+            return
+        self._newer, self._taken = newer, found
+
+    def _look(self) -> tuple[int, ...]:
+        """When each file was written, nanoseconds; 0 for one that is not there."""
+        return tuple(_written(path) for path in self._files)
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def peer_names(peercert: Mapping[str, Any] | None) -> frozenset[str]:

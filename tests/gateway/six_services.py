@@ -55,19 +55,24 @@ class Service:
         self.seen: list[str] = []
         """The targets of what came, but for questions how it is."""
         self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
 
     async def start(self) -> None:
         app = web.Application()
         app.router.add_route("*", "/{any:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.001)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        self._site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        await self._site.start()
 
     async def stop(self) -> None:
         """Ends it, with all that it is about to answer."""
-        if self._runner is not None:
+        if self._runner is not None and self._site is not None:
+            await self._site.stop()
+            # aiohttp closes the connections that it knows: those just accepted reach it in a moment.
+            await asyncio.sleep(0.05)
             await self._runner.cleanup()
-            self._runner = None
+            self._runner = self._site = None
 
     async def _answer(self, request: web.Request) -> web.Response:
         if request.path != "/health":

@@ -1,5 +1,6 @@
 """TLS contexts, shaken hands with in memory by the real library on both sides."""
 
+import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,54 @@ def handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> tupl
         if not open_ends:
             return callee.getpeercert(), callee.version()
     raise AssertionError("the handshake does not end")
+
+
+def replace(files: Issued, by: Issued) -> None:
+    """Puts another's files in the place of these, as a renewal does."""
+    for old, new in ((files.key, by.key), (files.cert, by.cert), (files.ca, by.ca)):
+        before = old.stat().st_mtime_ns
+        old.write_bytes(new.read_bytes())
+        os.utime(old, ns=(before + 1, before + 1))
+
+
+class TestRenewal:
+    """By files in their own directories, so that a test may change them."""
+
+    @pytest.fixture
+    def old(self, tmp_path: Path) -> dict[str, Issued]:
+        return ensure(tmp_path / "old", ["storage", "recorder"])
+
+    @pytest.fixture
+    def new(self, tmp_path: Path) -> dict[str, Issued]:
+        return ensure(tmp_path / "new", ["storage", "recorder"])
+
+    def test_is_taken_by_both_sides_with_the_next_connection(
+        self, old: dict[str, Issued], new: dict[str, Issued]
+    ) -> None:
+        server, client = serving(old["storage"]), calling(old["recorder"])
+        before, _ = handshake(server, client, internal_name("storage"))
+        for name, files in old.items():
+            replace(files, new[name])
+        after, _ = handshake(server, client, internal_name("storage"))
+        assert before["serialNumber"] != after["serialNumber"]
+        assert handshake(serving(new["storage"]), client, internal_name("storage"))[0] == after
+
+    def test_ends_the_trust_in_an_authority_that_is_taken_out(
+        self, old: dict[str, Issued], new: dict[str, Issued]
+    ) -> None:
+        server, client = serving(old["storage"]), calling(old["recorder"])
+        handshake(server, client, internal_name("storage"))
+        replace(old["storage"], new["storage"])  # with the file that says whom both trust
+        with pytest.raises(ssl.SSLCertVerificationError):
+            handshake(server, client, internal_name("storage"))
+
+    def test_waits_for_the_other_half_of_a_pair(self, old: dict[str, Issued], new: dict[str, Issued]) -> None:
+        files, by = old["storage"], new["storage"]
+        server, client = serving(files), calling(old["recorder"])
+        files.key.write_bytes(by.key.read_bytes())
+        handshake(server, client, internal_name("storage"))
+        replace(files, by)
+        handshake(server, calling(new["recorder"]), internal_name("storage"))
 
 
 class TestMutual:
