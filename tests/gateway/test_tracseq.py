@@ -194,10 +194,15 @@ class TestTheOneThatFails:
         service.status = 500
         before = await front.until(BEHIND["storage"], OPEN)
         assert "500 THEIRS" in before  # passed on as it came
+
+        async def resting() -> bool:
+            await front.outcomes(BEHIND["storage"])
+            return {each.upstreams["storage"].breaker for each in await front.conditions()} == {"open"}
+
+        await until(resting)
         reached = len(service.seen)
         assert await front.outcomes(BEHIND["storage"]) == [OPEN] * 8
         assert len(service.seen) == reached
-        assert {each.upstreams["storage"].breaker for each in await front.conditions()} == {"open"}
         async with front.someone.ask("GET", API + "/meta/health") as answer:
             health = await answer.json()
         assert (health["status"], health["services"]["storage"]) == ("degraded", "down")
