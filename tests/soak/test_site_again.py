@@ -1,4 +1,4 @@
-"""Looking at a site that stands, without touching it."""
+"""Deploying again what stands changes nothing, and looking whether it would changes nothing either."""
 
 import pytest
 
@@ -7,6 +7,7 @@ from tests.site.standing import Site, changes
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(2400)]
 
 
-def test_check_mode_finds_nothing_to_change(site: Site) -> None:
-    changed = changes(site.playbook("site.yml", "--check").stdout)
+@pytest.mark.parametrize("how", [(), ("--check",)], ids=["in earnest", "check mode"])
+def test_a_second_run_finds_nothing_to_change(site: Site, how: tuple[str, ...]) -> None:
+    changed = changes(site.playbook("site.yml", *how).stdout)
     assert changed == dict.fromkeys(["localhost", *site.hosts], 0)
