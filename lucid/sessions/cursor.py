@@ -81,9 +81,13 @@ class _Run(NamedTuple):
 
 
 class Cursor:
-    """A cursor's picture. ``hot`` is the pixel, from its top left corner, that points."""
+    """A cursor's picture. ``hot`` is the pixel, from its top left corner, that points.
+
+    Two are equal if they draw the same.
+    """
 
     def __init__(self, size: ScreenSize, hot: tuple[int, int], pixels: bytes) -> None:
+        self._drawn = (size, hot, pixels)
         self._height = size.height
         self._hot = hot
         self._runs: list[_Run] = []
@@ -92,6 +96,11 @@ class Cursor:
             if not run.opaque:
                 blended += len(run.pixels) // 4
             self._runs.append(run._replace(opaque=run.opaque or blended > BLENDED_AT_MOST))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cursor) and other._drawn == self._drawn
+
+    __hash__ = None  # type: ignore[assignment]  # nobody looks one up
 
     def draw(self, frame: Canvas, screen: ScreenSize, pointer: tuple[int, int]) -> Rows:
         """Draw the part that is on the screen, and return the rows in which it may be."""

@@ -44,10 +44,10 @@ class DesktopImage:
         self._size = size
         self._damage, self._region = connection.resource(), connection.resource()
         self._pointer = (0, 0)
-        self._cursor: Cursor | None = None
         self._cursor_rows = NO_ROWS
         self._damaged = self._cursor_changed = True
         self._watch_changes()
+        self._cursor = self._fetch_cursor()
         self._share_memory()
 
     def changed(self) -> bool:
@@ -57,7 +57,10 @@ class DesktopImage:
         pointer = struct.unpack_from("=16x2h", reply)
         events = connection.events()
         self._damaged |= self._damage_event in events
-        self._cursor_changed |= self._cursor_event in events
+        if self._cursor_event in events:
+            # An animated one is told of with each of its pictures, for all of which one arrow stands.
+            before, self._cursor = self._cursor, self._fetch_cursor()
+            self._cursor_changed |= self._cursor != before
         moved = pointer != self._pointer
         self._pointer = pointer
         return moved or self._damaged or self._cursor_changed
@@ -70,9 +73,7 @@ class DesktopImage:
         """
         stale = self._take_damage() | self._cursor_rows
         self._copy(Rows(0, self._size.height) if whole else stale)
-        if self._cursor_changed:
-            self._cursor_changed = False
-            self._cursor = self._fetch_cursor()
+        self._cursor_changed = False
         self._cursor_rows = NO_ROWS
         if self._cursor is not None:
             self._cursor_rows = self._cursor.draw(self.pixels, self._size, self._pointer)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lucid.blocks.entries import LogEntry
 from lucid.contracts import blockchain_engine as chain
 from lucid.contracts import session_anchoring as contract
 from lucid.dev.processes import Process, Processes
@@ -21,6 +22,8 @@ from tests.deployment import Deployment, deployment
 
 SESSIONS, ANCHORS = 4, 8
 KILLS = 2
+LAST_KILL = 0.8
+"""At which part of all entries the last kill comes at the latest."""
 RECORDERS = [Signer(f"recorder{number}") for number in range(SESSIONS)]
 
 
@@ -63,11 +66,36 @@ async def hosts(tmp_path: Path, mongodb_url: str, processes: Processes) -> Async
             running.stop()
 
 
-async def record(client: ServiceClient, recorder: Signer, number: int) -> None:
+class Progress:
+    """How many entries have been taken. The last of each session waits until nobody is killed any more."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.spared = asyncio.Event()
+        self._more = asyncio.Condition()
+
+    async def count(self) -> None:
+        async with self._more:
+            self.taken += 1
+            self._more.notify_all()
+
+    async def reach(self, taken: int) -> None:
+        async with self._more:
+            await self._more.wait_for(lambda: self.taken >= taken)
+
+
+def entries_of(recorder: Signer, number: int) -> list[LogEntry]:
+    return [recorder.registration(), *recording(recorder, session_id(number), ANCHORS)]
+
+
+async def record(client: ServiceClient, recorder: Signer, number: int, progress: Progress) -> None:
     """Hand in a session as a recorder does: in order, each until it is taken; then wait for the end."""
-    entries = [recorder.registration(), *recording(recorder, session_id(number), ANCHORS)]
+    entries = entries_of(recorder, number)
     for entry in entries:
+        if entry is entries[-1]:
+            await progress.spared.wait()
         await until_done(client, entry.data.decode(), entry.hash, wanted=("pending", "final"))
+        await progress.count()
         await asyncio.sleep(0.1)
     for entry in entries:
         await until_done(client, entry.data.decode(), entry.hash, wanted=("final",))
@@ -97,18 +125,19 @@ async def test_killed_services_lose_and_double_nothing(hosts: Hosts) -> None:
     rng = random.Random()  # noqa: S311 - moments to kill at
     client = await hosts.made.client("session-recorder")
     reader = await hosts.made.client("session-api")
+    total = sum(len(entries_of(recorder, number)) for number, recorder in enumerate(RECORDERS))
+    progress = Progress()
     async with asyncio.timeout(80), asyncio.TaskGroup() as work:
-        recordings = [
-            work.create_task(record(client, recorder, number)) for number, recorder in enumerate(RECORDERS)
-        ]
+        for number, recorder in enumerate(RECORDERS):
+            work.create_task(record(client, recorder, number, progress))
         earlier: checkpoint.Checkpoint | None = None
-        for _ in range(KILLS):
-            await asyncio.sleep(1 + rng.random())
+        for taken in sorted(rng.sample(range(1, int(LAST_KILL * total)), KILLS)):
+            await progress.reach(taken)
             earlier = await newest_checkpoint(reader)
-            assert not all(task.done() for task in recordings), "killed too late to show anything"
             await hosts.restart("blockchain-engine")
             await asyncio.sleep(rng.random())
             await hosts.restart("session-anchoring")
+        progress.spared.set()
     assert earlier is not None
     await check_log(reader, earlier)
 
@@ -128,7 +157,7 @@ async def check_log(reader: ServiceClient, earlier: checkpoint.Checkpoint) -> No
     handed = {
         entry.hash: entry.data
         for number, recorder in enumerate(RECORDERS)
-        for entry in (recorder.registration(), *recording(recorder, session_id(number), ANCHORS))
+        for entry in entries_of(recorder, number)
     }
     evidence = await reader.call(chain.EVIDENCE, NOTHING, chain.EvidenceQuery(tuple(handed)))
     header = block.decode(evidence.header.encode())
