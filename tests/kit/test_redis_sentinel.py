@@ -157,6 +157,8 @@ class TestFailover:
             site.start(first)
             assert await app[REDIS].get(KEY) == b"after"
             assert await self._master(site, app) is second
+        said = [(host.root / "redis-sentinel.log").read_text() for host in site.hosts]
+        assert [text.count(" +switch-master ") for text in said] == [1, 1, 1]
 
     async def _master(self, site: RedisSite, app: web.Application) -> Host:
         pool = app[REDIS].connection_pool
