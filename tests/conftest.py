@@ -1,12 +1,16 @@
 """Real servers for tests: started when the first test asks, ended with the run. Nothing here is a mock."""
 
+import asyncio
 import os
+import socket
+import traceback
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pymongo import MongoClient
+from pymongo import MongoClient, pool_shared
 
 from lucid.dev import servers
 from lucid.dev.processes import Processes
@@ -23,6 +27,28 @@ def processes() -> Iterator[Processes]:
     """Programs that end with the test run, even if it is killed."""
     with Processes() as running:
         yield running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _given_up_connects_leave_no_sockets() -> Iterator[None]:
+    """A client closed while one of its monitors connects leaves a socket open (pymongo 4.20).
+
+    Python closes it a moment later, and warns, which would fail whichever test comes next.
+    """
+    connect = pool_shared._async_create_connection
+
+    async def closing(*arguments: Any) -> socket.socket:
+        try:
+            return await connect(*arguments)
+        except asyncio.CancelledError as given_up:
+            for frame, _ in traceback.walk_tb(given_up.__traceback__):
+                if isinstance(opened := frame.f_locals.get("sock"), socket.socket):
+                    opened.close()
+            raise
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool_shared, "_async_create_connection", closing)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -212,7 +212,7 @@ class TestWebSockets:
         async with self.opened(deployment, someone) as socket:
             await socket.receive_str()
             await socket.send_str("leave")
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(10):
                 message = await socket.receive()
             assert message.type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}
 
@@ -222,7 +222,7 @@ class TestWebSockets:
         async with self.opened(deployment, someone) as socket:
             await socket.receive_str()
             front[DRAINING].begin()
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(10):
                 message = await socket.receive()
             assert message.type is aiohttp.WSMsgType.CLOSED
 

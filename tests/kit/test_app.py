@@ -188,7 +188,7 @@ class TestStreams:
         assert await caller.outcome("GET", "/early") == (409, "4011")
 
     async def test_shorter_than_announced_break_the_connection(self, caller: Asker) -> None:
-        async with asyncio.timeout(2), caller.ask("GET", "/short") as answer:
+        async with asyncio.timeout(10), caller.ask("GET", "/short") as answer:
             assert answer.content_length == 10
             with pytest.raises(aiohttp.ClientError):
                 await answer.read()

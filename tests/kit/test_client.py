@@ -80,7 +80,7 @@ class TestDeadlines:
         begin = time.monotonic()
         with pytest.raises(Unavailable) as caught:
             await client.call(parrot.SLOW, NOTHING)
-        assert time.monotonic() - begin < 0.9
+        assert time.monotonic() - begin < 4
         assert (caught.value.code, caught.value.code.status) == (Code.TIMEOUT, 504)
 
     async def test_that_are_over_send_nothing(self, client: ServiceClient) -> None:
@@ -93,7 +93,7 @@ class TestDeadlines:
         begin = time.monotonic()
         with pytest.raises(Unavailable) as caught:
             await client.call(parrot.SEEN, NOTHING)
-        assert time.monotonic() - begin < 0.6
+        assert time.monotonic() - begin < 1.2
         # Refused, or, on a busy machine, out of time while connecting.
         assert caught.value.code in {Code.UNAVAILABLE, Code.TIMEOUT}
 

@@ -119,7 +119,7 @@ class TestEnds:
         frames = rest(grabber)
         assert frames[-1][1] == GREEN
         assert len(frames) <= 3
-        assert grabber.wait(timeout=5) == 0
+        assert grabber.wait(timeout=20) == 0
 
     def test_when_the_display_goes_away_with_a_status_of_its_own(
         self, grabber: subprocess.Popen[bytes], screen: Screen
@@ -127,7 +127,7 @@ class TestEnds:
         frame(grabber)
         screen.server.kill()
         rest(grabber)
-        assert grabber.wait(timeout=5) == grab.CUT_OFF
+        assert grabber.wait(timeout=20) == grab.CUT_OFF
         assert grabber.stderr is not None
         assert b"X server" in grabber.stderr.read()
 
@@ -135,7 +135,7 @@ class TestEnds:
         frame(grabber)
         assert grabber.stdout is not None
         grabber.stdout.close()
-        assert grabber.wait(timeout=5) == 0
+        assert grabber.wait(timeout=20) == 0
 
     def test_stopped_while_the_encoder_does_not_read_as_soon_as_it_does(
         self, grabber: subprocess.Popen[bytes]
@@ -144,7 +144,7 @@ class TestEnds:
         time.sleep(0.3)
         assert grabber.poll() is None
         assert rest(grabber)[0][0] == 0
-        assert grabber.wait(timeout=5) == 0
+        assert grabber.wait(timeout=20) == 0
 
     @pytest.mark.parametrize("content", [b"", b"\1"])
     def test_with_a_message_when_there_is_no_cookie(

@@ -212,5 +212,5 @@ class TestFailures:
             begin = time.monotonic()
             with pytest.raises(TimeoutError):
                 await take(ledger, tier(10), 1)
-            assert 0.1 <= time.monotonic() - begin < 0.5
+            assert 0.1 <= time.monotonic() - begin < 1.5
         server.kill()

@@ -121,7 +121,7 @@ class TestFailures:
             async with scripted(answering(begin)) as running, upstream(running.url) as service:
                 start = time.monotonic()
                 assert await refusal(service) == "5006"
-                assert time.monotonic() - start < 1
+                assert time.monotonic() - start < 2
 
     async def test_the_caller_s_own_time_being_over_is_5006_and_no_fault_of_the_service(self) -> None:
         async with scripted(answering(b"")) as running, upstream(running.url) as service:
@@ -139,7 +139,7 @@ class TestFailures:
             begin = time.monotonic()
             for _ in range(5):
                 assert await refusal(service, GET, Patience(connect=0.2, total=0.3)) == "5008"
-            assert time.monotonic() - begin < 5 * 0.5
+            assert time.monotonic() - begin < 5 * 0.9
             assert service.state() == "open"
 
 
