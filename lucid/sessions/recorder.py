@@ -85,7 +85,7 @@ class Recorder:
                 continue
             log.info("recording found in the spool", session_id=session, phase=state.phase)
             recording = self._adopt(state, spool)
-            if state.phase == "recording":
+            if state.phase == "recording" or (state.phase == "paused" and state.stop_ms is not None):
                 await recording.interrupted("recorder_restarted")
                 self._start_capture(recording)
             if begun:
@@ -257,7 +257,10 @@ async def stop(call: Call, params: SessionPath, _: Nothing) -> contract.Recordin
     """Ends the recording; one that has ended already is no error."""
     recording = call.app[RECORDER].find(params.session)
     if recording.state.phase in rules.UNDER_WAY:
-        await recording.stop()
+        try:
+            await recording.stop()
+        except SpoolFullError as error:
+            raise StorageFull(f"the recording ends, but the recorder cannot note it: {error}") from None
     return call.app[RECORDER].view(params.session)
 
 

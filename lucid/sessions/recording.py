@@ -48,7 +48,7 @@ class Recording:
         self._capture: Capture | None = None
         self._capturing = False
         """Whether `capture` runs: it may still add a chunk, so it alone says that the recording is over."""
-        self._stopping = False
+        self._stopping = state.stop_ms is not None
         self._saving = asyncio.Lock()
         self.raw_bytes = sum(claim.plain_size for claim in spool.pending())
 
@@ -120,12 +120,18 @@ class Recording:
         await self.change(rules.resumable)
 
     async def stop(self) -> None:
-        """Ends the recording; while `capture` runs, by it, once it has taken in the last fragment."""
+        """Ends the recording; while `capture` runs, by it, once it has taken in the last fragment.
+
+        Returns when it is sure to end, even if this recorder is killed. Raises SpoolFullError; it ends, too.
+        """
         self._stopping = True
-        if self._capturing:
-            self._stop_capture()
-        else:
-            await self._end("stopped", "")
+        try:
+            await self.change(partial(rules.stopping, now_ms=now_ms()))
+        finally:
+            if self._capturing:
+                self._stop_capture()
+            else:
+                await self._end("stopped", "")
 
     def _live(self) -> bool:
         return self.state.phase == "recording"
@@ -174,7 +180,8 @@ class Recording:
         if self.state.phase not in rules.UNDER_WAY:
             return
         log.info("recording ended", session_id=self.session, reason=reason, detail=detail)
-        end_ms = max(now_ms(), self.spool.last_end_ms)
+        told_ms = self.state.stop_ms if reason == "stopped" else None
+        end_ms = max(told_ms or now_ms(), self.spool.last_end_ms)
         await self.change(lambda state: rules.ended(state, reason, end_ms))
         if reason == "failed" or not self.spool.last_end_ms:
             await self.change(lambda state: msgspec.structs.replace(state, error=detail))

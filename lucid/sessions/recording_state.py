@@ -42,6 +42,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     request: StartRecording
     phase: Phase
     started_ms: int
+    stop_ms: int | None = None
+    """When it was told to stop; what is left of its capture may still be taken in."""
     ended_ms: int | None = None
     end_reason: EndReason | None = None
     error: str | None = None
@@ -84,6 +86,13 @@ def resumed(state: State, start_ms: int) -> State:
 def resumable(state: State) -> State:
     """A paused recording goes on; one that is over stays so."""
     return msgspec.structs.replace(state, phase="recording") if state.phase == "paused" else state
+
+
+def stopping(state: State, now_ms: int) -> State:
+    """It is told to stop, and will, in whichever life of the recorder. The first time stands."""
+    if state.phase not in UNDER_WAY or state.stop_ms is not None:
+        return state
+    return msgspec.structs.replace(state, stop_ms=now_ms)
 
 
 def ended(state: State, reason: EndReason, now_ms: int) -> State:

@@ -70,6 +70,9 @@ def record_and_kill(
             witness.stop()
         for thread in watching:
             thread.join()
+        for each in recorders:
+            with each:  # closes its pipes
+                each.kill()
     for end in ends:
         session = end["session"]
         assert session["state"] == "completed", end

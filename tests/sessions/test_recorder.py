@@ -23,6 +23,7 @@ from lucid.evidence.manifest import Manifest
 from lucid.kit.client import ServiceClient
 from lucid.kit.errors import LucidError
 from lucid.kit.routes import NOTHING
+from lucid.sessions.recorder import RECORDER
 from tests.deployment import Deployment, deployment
 from tests.sessions.screens import Screen
 from tests.sessions.waiting import until
@@ -155,6 +156,24 @@ async def test_a_recorder_that_restarts_goes_on_and_names_the_gap(
     manifest = await finished(api, session)
     assert "recorder_restarted" in [gap.cause for gap in manifest.gaps]
     assert manifest.count == len(await stored_leaves(api, session))
+
+
+async def test_a_stop_that_was_acknowledged_holds_in_the_recorder_s_next_life(
+    house: Deployment, api: ServiceClient, screen: Screen
+) -> None:
+    sessions = [await begin(api, screen) for _ in range(2)]
+    await api.call(contract.PAUSE, SessionPath(sessions[1]))
+    recordings = [house.apps["session-recorder"][RECORDER].find(session) for session in sessions]
+    for session in sessions:
+        await api.call(contract.STOP, SessionPath(session))
+    told = [recording.state.stop_ms for recording in recordings]
+    await house.stop("session-recorder")
+    await house.start("session-recorder")
+    for session, moment in zip(sessions, told, strict=True):
+        manifest = await finished(api, session)
+        assert manifest.end_reason == "stopped"
+        assert moment is not None
+        assert manifest.end_ms < moment + 1000
 
 
 async def test_a_recording_is_signed_to_its_end_by_the_key_that_opened_it(
