@@ -195,7 +195,8 @@ class Recorder:
         if recording.spool.next_seq:
             self._start_delivery(recording)
             return
-        await recording.stop()
+        with contextlib.suppress(SpoolFullError):  # no need to note it: nothing stays of this recording
+            await recording.stop()
         await self._tasks.ended(f"capture:{recording.session}")
         await self._discard(recording.spool)
 
