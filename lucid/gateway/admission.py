@@ -1,6 +1,7 @@
 """Who gets past the gateway: the one place where a request is checked before anything is done for it."""
 
 import time
+from collections.abc import Coroutine
 from typing import Any
 
 from aiohttp import web
@@ -8,7 +9,7 @@ from prometheus_client import Counter
 
 from lucid.gateway.headers import client_key
 from lucid.gateway.limits import gate
-from lucid.gateway.limits.limiter import LIMITER, TIERS
+from lucid.gateway.limits.limiter import LIMITER, TIERS, Limiter
 from lucid.gateway.upstream.requests import Patience, UpstreamRequest
 from lucid.gateway.upstream.upstream import Answer, Upstream
 from lucid.kit.app import authorise
@@ -46,8 +47,19 @@ async def _identified(request: web.Request, access: Access) -> Claims | None:
     return claims
 
 
-async def ask(request: web.Request, upstream: Upstream, asked: UpstreamRequest, patience: Patience) -> Answer:
-    """`upstream.ask`, of which adaptive limits hear how it went."""
+def ask(
+    request: web.Request, upstream: Upstream, asked: UpstreamRequest, patience: Patience
+) -> Coroutine[Any, Any, Answer]:
+    """`upstream.ask`, of which adaptive limits, where there are any, hear how it went."""
+    limiter = request.app[LIMITER]
+    if not limiter.adaptive:
+        return upstream.ask(asked, patience)
+    return _observed(limiter, upstream, asked, patience)
+
+
+async def _observed(
+    limiter: Limiter, upstream: Upstream, asked: UpstreamRequest, patience: Patience
+) -> Answer:
     begin, failed = time.perf_counter(), False
     try:
         answer = await upstream.ask(asked, patience)
@@ -57,4 +69,4 @@ async def ask(request: web.Request, upstream: Upstream, asked: UpstreamRequest, 
         failed = error.code.status >= _FAILED
         raise
     finally:
-        request.app[LIMITER].observe(upstream.name, time.perf_counter() - begin, failed)
+        limiter.observe(upstream.name, time.perf_counter() - begin, failed)

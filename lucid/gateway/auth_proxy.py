@@ -30,7 +30,7 @@ async def create() -> web.Application:
     verifier, fresh = verifying(client)
     service = app.build(contract.SERVICE, app.Handlers(), client=client, resources=[fresh, limits])
     service[VERIFIER] = verifier
-    service.on_response_prepare.append(limiter.announce)
+    service[app.FINISHES].append(limiter.announce)
     for path in (contract.PREFIX, contract.PREFIX + "/{rest:.*}"):
         for method in METHODS:
             service.router.add_route(method, path, check, expect_handler=requests.expectation)

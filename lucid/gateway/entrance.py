@@ -53,8 +53,8 @@ class Entrance:
 
         return enter
 
-    async def leave(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Signal handler for `on_response_prepare`: lets pages of the origins named read the answer."""
+    def leave(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Called on every answer: lets pages of the origins named read it."""
         if hdrs.UPGRADE in request.headers and response.status != SWITCHING:
             # aiohttp may have dropped what came behind an upgrade that is not made: nobody shall wait for it.
             response.force_close()

@@ -3,22 +3,28 @@
 from collections.abc import Iterable
 
 from aiohttp import hdrs, web
+from multidict import istr
 
 from lucid.kit import context
 from lucid.kit.carried import CIRCUIT
 
-POLICY = "Content-Security-Policy"
-SECURITY = {
+POLICY: str = istr("Content-Security-Policy")
+SECURITY: dict[str, str] = {
     # Also on the loopback socket: what stands in front of that speaks TLS to people.
-    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    istr("Strict-Transport-Security"): "max-age=31536000; includeSubDomains",
+    istr("X-Content-Type-Options"): "nosniff",
+    istr("X-Frame-Options"): "DENY",
+    istr("Referrer-Policy"): "no-referrer",
     POLICY: "default-src 'none'; frame-ancestors 'none'",
-    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
-    "Cache-Control": "no-store",
+    istr("Permissions-Policy"): (
+        "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
+    ),
+    istr("Cache-Control"): "no-store",
 }
+"""Their names are `istr`, which a header map need not bring into one case each time."""
 
+CLIENT = web.RequestKey("client", str)
+"""`client_key`, found once."""
 HOP_BY_HOP = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authentication-info", "proxy-authorization",
     "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
@@ -30,13 +36,14 @@ OWN = frozenset({
 OWN_FRONTS = ("lucid-", "x-lucid-", "x-forwarded-")
 
 
-async def secure(_: web.Request, response: web.StreamResponse) -> None:
-    """Signal handler for `on_response_prepare`. Takes away the name and version of the server software."""
-    own = response.headers.get(POLICY)  # a page of the gateway's own may need more than nothing
-    response.headers.update(SECURITY)
+def secure(_: web.Request, response: web.StreamResponse) -> None:
+    """Called on every answer. Takes away the name and version of the server software."""
+    headers = response.headers
+    own = headers.get(POLICY)  # a page of the gateway's own may need more than nothing
+    headers.update(SECURITY)
     if own is not None:
-        response.headers[POLICY] = own
-    response.headers.pop(hdrs.SERVER, None)
+        headers[POLICY] = own
+    headers.pop(hdrs.SERVER, None)
 
 
 def outgoing(request: web.Request) -> list[tuple[str, str]]:
@@ -56,8 +63,11 @@ def outgoing(request: web.Request) -> list[tuple[str, str]]:
 
 def client_key(request: web.Request) -> str:
     """Whom limits and lockouts count against: an address, or `circuit:17` of the onion service."""
-    circuit = request.get_extra_info(CIRCUIT)
-    return str(circuit or request.remote or "unknown")
+    found = request.get(CLIENT)
+    if found is None:
+        circuit = request.get_extra_info(CIRCUIT)
+        found = request[CLIENT] = str(circuit or request.remote or "unknown")
+    return found
 
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

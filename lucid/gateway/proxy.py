@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
+from multidict import istr
 
 from lucid.gateway.admission import admit, ask
 from lucid.gateway.flow import flow
@@ -27,7 +28,7 @@ PARTS = ("Range", "If-Range")
 """The headers that ask for a part of a stream (RFC 9110, section 14)."""
 PARTIAL = 206
 PASSED_BACK = {
-    name.lower().encode(): name
+    name.lower().encode(): istr(name)
     for name in (
         "Content-Type", "Content-Length", "Content-Disposition", "Content-Range", "Accept-Ranges", "ETag",
         "Retry-After",

@@ -107,7 +107,7 @@ async def create() -> web.Application:
     gateway[VERIFIER] = verifier
     entrance = _entrance(config)
     gateway.middlewares.append(entrance.middleware())
-    gateway.on_response_prepare.extend((secure, entrance.leave, limiter.announce))
+    gateway[app.FINISHES].extend((secure, entrance.leave, limiter.announce))
     gateway[FACE] = dataclasses.replace(gateway[FACE], headers=SECURITY | {"Server": "lucid"})
     upstreams = gateway[UPSTREAMS] = _upstreams(config)
     gateway.cleanup_ctx.append(_closing)

@@ -31,10 +31,15 @@ P = TypeVar("P", bound=msgspec.Struct)
 B = TypeVar("B")
 R = TypeVar("R")
 Resource = Callable[[web.Application], AsyncIterator[None]]
+Finish = Callable[[web.Request, web.StreamResponse], None]
 
 SERVICE = web.AppKey("service", catalog.Service)
 OBSERVED = frozenset({"/metrics", *(route.path for route in health.ROUTES)})
 """The paths that observers may read."""
+FINISHES = web.AppKey("finishes", list[Finish])
+"""What is called on every answer before its head goes out, whatever it answers."""
+MUTUAL = web.AppKey("mutual", bool)
+"""Whether every caller has to show a certificate of this deployment."""
 QUIET = web.AppKey("quiet", frozenset[str])
 """Paths whose successes are not logged."""
 CLIENT_LEFT = 499
@@ -95,6 +100,9 @@ def build(
     service = catalog.load().services[name]
     app = web.Application(middlewares=[_edge], client_max_size=0, handler_args=PARSER)
     app[SERVICE] = service
+    app[MUTUAL] = service.mutual
+    finishes: list[Finish] = [_identify]
+    app[FINISHES] = finishes
     app[FACE] = Face(name, count=_count_malformed)
     app[health.CHECKS] = health.Checks(name)
     app[DRAINING] = Draining()
@@ -105,7 +113,7 @@ def build(
         app.cleanup_ctx.append(_client_context)
     app.cleanup_ctx.extend(resources)
     app.cleanup_ctx.append(tasks_context)
-    app.on_response_prepare.append(_identify)
+    app.on_response_prepare.append(_finish)
     app.add_routes(health.ROUTES)
     app.router.add_get("/metrics", _metrics, expect_handler=requests.expectation)
     for route, handler in handlers.bound:
@@ -128,7 +136,9 @@ async def authorise(request: web.Request, access: Access) -> Claims | None:
         raise Forbidden("only services may ask for this, with their certificates")
     if access <= Access.PUBLIC:
         return None
-    claims = await request.app[VERIFIER].verify(request.headers.get("Authorization"))
+    authorization = request.headers.get(hdrs.AUTHORIZATION)
+    verifier = request.app[VERIFIER]
+    claims = verifier.recall(authorization) or await verifier.verify(authorization)
     if claims.access < access:
         raise Forbidden(f"this needs the role {access.role}; yours is {claims.role}")
     return claims
@@ -232,17 +242,18 @@ async def _edge(
 ) -> web.StreamResponse:
     """What happens to every request, whatever it asks for."""
     begin = time.perf_counter()
-    request_id = context.new_request_id(request.headers.get(context.REQUEST_ID_HEADER))
-    context.request_id.set(request_id)
-    context.authorization.set(_ascii(request.headers.get("Authorization")))
-    context.deadline.set(requests.deadline(request))
+    given, app = request.headers, request.app
+    context.request_id.set(context.new_request_id(given.get(context.REQUEST_ID_HEADER)))
+    context.authorization.set(_ascii(given.get(hdrs.AUTHORIZATION)))
+    context.deadline.set(requests.deadline(given.get(context.DEADLINE_HEADER)))
     resource = request.match_info.route.resource
     # Neither a path nor a method that the caller made up may become a label: there is no end of them.
     endpoint, method = (resource.canonical, request.method) if resource else ("unmatched", "-")
     metrics.connections_active.inc()
     status = 500
     try:
-        _admit(request)
+        if app[MUTUAL]:
+            _admit(request, app[SERVICE])
         response = await handler(request)
         status = response.status
     except Exception as error:
@@ -265,7 +276,7 @@ async def _edge(
         metrics.connections_active.dec()
         _requests(method, endpoint, status).inc()
         _seconds(method, endpoint).observe(seconds)
-        if endpoint not in (OBSERVED if status >= 400 else request.app[QUIET]):
+        if endpoint not in (OBSERVED if status >= 400 else app[QUIET]):
             logs.request(
                 method=request.method,
                 endpoint=endpoint,
@@ -295,7 +306,13 @@ def _count_malformed(status: int) -> None:
     metrics.requests_total.labels("-", "malformed", status).inc()
 
 
-async def _identify(_: web.Request, response: web.StreamResponse) -> None:
+async def _finish(request: web.Request, response: web.StreamResponse) -> None:
+    # One signal handler with plain calls in it: to await each of them would take far longer than they do.
+    for finish in request.app[FINISHES]:
+        finish(request, response)
+
+
+def _identify(_: web.Request, response: web.StreamResponse) -> None:
     response.headers[context.REQUEST_ID_HEADER] = context.request_id.get()
 
 
@@ -304,11 +321,8 @@ def _ascii(header: str | None) -> str | None:
     return header if header is not None and header.isascii() else None
 
 
-def _admit(request: web.Request) -> None:
+def _admit(request: web.Request, service: catalog.Service) -> None:
     """Only callers that the catalogue names; observers reach health and metrics only."""
-    service = request.app[SERVICE]
-    if not service.mutual:
-        return
     certificate = request.get_extra_info("peercert")
     names = {name for dns in tls.peer_names(certificate) if (name := tls.service_of(dns))}
     admitted = names & catalog.load().callers_of(service.name)

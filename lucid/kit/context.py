@@ -5,10 +5,12 @@ import re
 import time
 from contextvars import Context, ContextVar, copy_context
 
-REQUEST_ID_HEADER = "X-Request-ID"
-DEADLINE_HEADER = "Lucid-Deadline-Ms"
+from multidict import istr
+
+REQUEST_ID_HEADER: str = istr("X-Request-ID")
+DEADLINE_HEADER: str = istr("Lucid-Deadline-Ms")
 """Milliseconds that the caller still has. Relative, because clocks differ between hosts."""
-CLIENT_HEADER = "Lucid-Client"
+CLIENT_HEADER: str = istr("Lucid-Client")
 """Who is at the other end, as the gateway sees it: an address, or `circuit:N` for one of the onion's."""
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")

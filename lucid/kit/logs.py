@@ -1,9 +1,10 @@
 """JSON lines on standard output, with request id, session id and service on every line."""
 
+import asyncio
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import structlog
@@ -18,6 +19,25 @@ class _Access:
 
     service = ""
     wanted = True
+    encoder = msgspec.json.Encoder()
+    lines: ClassVar[list[bytes]] = []
+    """Those of this turn of the event loop, to be written at its end."""
+
+
+class _Line(msgspec.Struct):
+    """A line about one request, in the form that all lines have."""
+
+    event: str
+    method: str
+    endpoint: str
+    status: int
+    milliseconds: float
+    peer: str | None
+    service: str
+    request_id: str
+    level: str
+    logger: str
+    timestamp: datetime
 
 
 def configure(service: str, level: str) -> None:
@@ -65,7 +85,7 @@ def request(*, method: str, endpoint: str, status: int, milliseconds: float, pee
     """The line about one request that was answered.
 
     Written past structlog and logging, in the same form: through them it would take a fifth of all that a
-    gateway spends on a request.
+    gateway spends on a request. To be called while an event loop runs, at the end of whose turn it is out.
     """
     if not _Access.service:
         log.info(
@@ -74,20 +94,18 @@ def request(*, method: str, endpoint: str, status: int, milliseconds: float, pee
         return
     if not _Access.wanted:
         return
-    line = {
-        "event": "request",
-        "method": method,
-        "endpoint": endpoint,
-        "status": status,
-        "milliseconds": milliseconds,
-        "peer": peer,
-        "service": _Access.service,
-        "request_id": context.request_id.get(),
-        "level": "info",
-        "logger": "lucid",
-        "timestamp": datetime.now(UTC),
-    }
-    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+    line = _Line(
+        "request", method, endpoint, status, milliseconds, peer, _Access.service,
+        context.request_id.get(), "info", "lucid", datetime.now(UTC),
+    )  # fmt: skip
+    if not _Access.lines:
+        asyncio.get_running_loop().call_soon(_write)
+    _Access.lines.append(_Access.encoder.encode(line))
+
+
+def _write() -> None:
+    lines, _Access.lines = _Access.lines, []
+    sys.stdout.buffer.write(b"\n".join([*lines, b""]))
     sys.stdout.buffer.flush()
 
 

@@ -10,7 +10,6 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from lucid.kit import context
 from lucid.kit.errors import Code, Invalid, LucidError, Unavailable
 from lucid.kit.routes import NOTHING, Nothing, Route, Stream
 
@@ -62,9 +61,8 @@ async def body(request: web.Request, route: Route[Any, Any, Any]) -> Any:
         raise Invalid(f"the body is not JSON: {error}", code=Code.JSON) from None
 
 
-def deadline(request: web.Request) -> float | None:
-    """The moment (monotonic seconds) at which the caller stops waiting, or None."""
-    raw = request.headers.get(context.DEADLINE_HEADER)
+def deadline(raw: str | None) -> float | None:
+    """The moment (monotonic seconds) at which the caller stops waiting, from its header; None without one."""
     if raw is None or not raw.isdecimal() or len(raw) > 9:
         return None
     return time.monotonic() + int(raw) / 1000

@@ -103,10 +103,7 @@ class Verifier:
 
         Raises Unauthenticated 2001, 2002 or 2003, Unavailable without keys, and whatever `check` raises.
         """
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("send an access token: Authorization: Bearer <token>")
-        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        token, digest = _digested(authorization)
         if time.monotonic() - self._fetched > KEYS_SECONDS and (known := self._known.get(digest)):
             await self._key(known[0])  # renews old keys, and raises where they are too old to rely on
         claims = self._remembered(digest)
@@ -117,6 +114,18 @@ class Verifier:
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         if self._check is not None:
+            self._check(claims)
+        return claims
+
+    def recall(self, authorization: str | None) -> Claims | None:
+        """The claims of a token that held before and holds now, at once; None: ask `verify`.
+
+        Raises Unauthenticated 2001 or 2002, and whatever `check` raises.
+        """
+        if time.monotonic() - self._fetched > KEYS_SECONDS:
+            return None
+        claims = self._remembered(_digested(authorization)[1])
+        if claims is not None and self._check is not None:
             self._check(claims)
         return claims
 
@@ -203,6 +212,14 @@ class Verifier:
         self._published = published
         self._keys = {kid: jwt.PyJWK(msgspec.to_builtins(key)) for kid, key in published.items()}
         self._fetched = time.monotonic()
+
+
+def _digested(authorization: str | None) -> tuple[str, bytes]:
+    """The token of an `Authorization` header, and its SHA-256. Raises Unauthenticated 2001."""
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("send an access token: Authorization: Bearer <token>")
+    return token, hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
 def _in_time(claims: Claims, now: float) -> None:

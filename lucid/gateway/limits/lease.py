@@ -114,6 +114,11 @@ class Lease:
         self.tokens -= surplus
         self.back += surplus
 
+    def end(self) -> None:
+        """Gives back all of it."""
+        self.back += self.tokens
+        self.tokens = 0
+
     def refuse(self, cost: int, now: float) -> None:
         """Remembers a refusal for as long as it surely holds."""
         if not self.refuses(cost, now):

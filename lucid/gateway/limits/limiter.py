@@ -111,6 +111,11 @@ class Limiter:
             raise too_fast(tier, tokens, amount)
         return tier.seconds_until(0.0, tokens)
 
+    @property
+    def adaptive(self) -> bool:
+        """Whether limits follow how upstreams are doing."""
+        return self._pressure is not None
+
     def observe(self, upstream: str, seconds: float, failed: bool) -> None:
         """Tells of one answer of an upstream, for adaptive limits."""
         if self._pressure is not None:
@@ -150,7 +155,8 @@ class Limiter:
         lease = self._leases[name] = Lease(tier, key, now)
         if len(self._leases) > MOST_KEYS:
             _, forgotten = self._leases.popitem(last=False)
-            if forgotten.tokens or forgotten.back:
+            forgotten.end()
+            if forgotten.back:
                 self._ask(forgotten)
         return lease
 
@@ -190,17 +196,11 @@ class Limiter:
             self._settle_locally(self._asked)
 
     async def _round(self) -> None:
-        asked = dict(islice(self._asked.items(), BATCH))
-        for lease in asked:
-            del self._asked[lease]
-        if self._asked:
-            self._wake.set()
         now = time.monotonic()
-        asks = []
-        for lease, waiting in asked.items():
-            # What an earlier round has brought may do for those who came during it.
-            waiting[:] = [each for each in waiting if not _served(lease, each, now)]
-            asks.append(lease.ask(sum(cost for cost, _ in waiting), now))
+        asked = self._batch(now)
+        if not asked:
+            return
+        asks = [lease.ask(sum(cost for cost, _ in waiting), now) for lease, waiting in asked.items()]
         try:
             answers = await self._ledger.exchange(asks)
         except BaseException as error:
@@ -220,6 +220,19 @@ class Limiter:
             lease.trim()
             if lease.back:
                 self._ask(lease)
+
+    def _batch(self, now: float) -> dict[Lease, list[_Waiting]]:
+        """The buckets to be asked next, with those whom what is in hand does not serve."""
+        asked = {}
+        for lease in list(islice(self._asked, BATCH)):
+            # What the last round has brought may do for those who came during it. Then it stays in hand:
+            # to ask for nothing would give it back.
+            waiting = [each for each in self._asked.pop(lease) if not _served(lease, each, now)]
+            if waiting or lease.overdue(now):
+                asked[lease] = waiting
+        if self._asked:
+            self._wake.set()
+        return asked
 
     def _settle_locally(self, asked: dict[Lease, list[_Waiting]]) -> None:
         now = time.monotonic()
@@ -299,7 +312,7 @@ def context(service: str, found: LimitSettings) -> Callable[[web.Application], A
     return limits
 
 
-async def announce(request: web.Request, response: web.StreamResponse) -> None:
-    """Signal handler for `on_response_prepare`: tells the caller how it stands, on refusals too."""
+def announce(request: web.Request, response: web.StreamResponse) -> None:
+    """Called on every answer: tells the caller how it stands, on refusals too."""
     if verdict := request.get(VERDICT):
         response.headers.update(headers(verdict))

@@ -3,10 +3,13 @@
 import math
 
 import msgspec
+from aiohttp import hdrs
+from multidict import istr
 
 from lucid.gateway.limits.tiers import Tier
 from lucid.kit.errors import Code, Limited
 
+LIMIT, REMAINING, RESET = map(istr, ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"))
 UNKNOWN_SECONDS = 60
 """When to ask again where nothing comes back by itself."""
 
@@ -48,13 +51,13 @@ def headers(verdict: Verdict) -> dict[str, str]:
     """The headers that tell a caller how it stands."""
     if not verdict.limit:
         return {}
-    found = {
-        "RateLimit-Limit": str(verdict.limit),
-        "RateLimit-Remaining": str(verdict.remaining),
-        "RateLimit-Reset": str(verdict.reset),
+    found: dict[str, str] = {
+        LIMIT: str(verdict.limit),
+        REMAINING: str(verdict.remaining),
+        RESET: str(verdict.reset),
     }
     if not verdict.admitted:
-        found["Retry-After"] = str(verdict.retry_after)
+        found[hdrs.RETRY_AFTER] = str(verdict.retry_after)
     return found
 
 

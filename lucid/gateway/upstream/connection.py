@@ -121,11 +121,12 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write(head)
             self._upload = asyncio.create_task(self._send(request.body, request.length))
-        while self._parser.head is None:
+        parser = self._parser
+        while parser.head is None:
             if self._failure is not None:
                 raise self._failure
-            await self._wait()
-        return self._parser.head
+            await self._news()
+        return parser.head
 
     async def piece(self) -> bytes:
         """The next piece of the answer's body, empty at its end. Raises as `ask` does."""
@@ -134,7 +135,7 @@ class Connection(asyncio.Protocol):
                 raise self._failure
             if self._parser.done:
                 return b""
-            await self._wait()
+            await self._news()
         piece = self._pieces.popleft()
         self._buffered -= len(piece)
         if not self._reading and self._buffered <= LOW_WATER and self._failure is None:
@@ -186,16 +187,16 @@ class Connection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - whatever ends the source ends the exchange, and is raised there
             self._fail(error)
 
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def _news(self) -> "asyncio.Future[None]":
+        """Done as soon as something has come, or will not come any more."""
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._waiter is not None:
+            if not self._waiter.done():
+                self._waiter.set_result(None)
+            self._waiter = None
 
     def _fail(self, failure: Exception) -> None:
         if self._failure is None:

@@ -80,6 +80,23 @@ class TestOneWorker:
             calls = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"] - before
         assert calls < 100
 
+    async def test_keeps_a_lease_that_came_for_those_who_ask_meanwhile(self, redis_url: str) -> None:
+        kind = tier(1_000_000)
+
+        async def keeps_asking(limiter: Limiter) -> int:
+            found = 0
+            for _ in range(150):
+                found += (await limiter.admit(kind, "key")).admitted
+                await asyncio.sleep(0.001)  # others come between two of one caller
+            return found
+
+        async with worker(redis_url) as limiter, connection(redis_url) as redis:
+            before = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
+            found = await asyncio.gather(*(keeps_asking(limiter) for _ in range(64)))
+            calls = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"] - before
+        assert found == [150] * 64
+        assert calls < 40
+
     async def test_goes_on_when_a_caller_leaves_while_it_waits(self, redis_url: str) -> None:
         kind = tier(3)
         async with worker(redis_url) as limiter:
