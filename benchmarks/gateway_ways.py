@@ -146,7 +146,10 @@ class _Starter:
         services = catalog.load().services
         for listen in services[name].listen:
             require_free(name, listen.local_port + OFFSET)
-        limits = ("AUTH_REQ_PER_MIN", "AUTH_BURST", "PUBLIC_REQ_PER_MIN", "PUBLIC_BURST")
+        limits = (
+            "AUTH_REQ_PER_MIN", "AUTH_BURST", "PUBLIC_REQ_PER_MIN", "PUBLIC_BURST",
+            "UPLOAD_BYTES_PER_SECOND", "UPLOAD_BURST",
+        )  # fmt: skip
         environment = {f"RATE_LIMIT_{figure}": str(ENDLESS) for figure in limits}
         environment |= {variable(callee): f"http://127.0.0.1:{service.files}" for callee in services}
         environment |= {

@@ -10,7 +10,8 @@ from multidict import CIMultiDict
 from lucid.gateway import websocket
 from lucid.gateway.admission import admit, ask
 from lucid.gateway.flow import flow
-from lucid.gateway.headers import end_to_end, outgoing
+from lucid.gateway.headers import client_key, end_to_end, outgoing
+from lucid.gateway.limits import gate
 from lucid.gateway.profile import Passage
 from lucid.gateway.upstream.requests import Patience, UpstreamRequest
 from lucid.gateway.upstream.upstream import Upstream
@@ -33,7 +34,7 @@ def handler(
     )  # fmt: skip
 
     async def passing(request: web.Request) -> web.StreamResponse:
-        await admit(request, route)
+        claims = await admit(request, route)
         target = clean(request.raw_path)
         headers = [*outgoing(request), *end_to_end(request.headers.items())]
         if websocket.asked(request):
@@ -42,7 +43,9 @@ def handler(
             return await websocket.open_through(request, upstream, target, headers, patience)
         body: AsyncIterator[bytes] | None = None
         if request.can_read_body:
-            body = (await requests.body(request, route)).chunks
+            pieces = (await requests.body(request, route)).chunks
+            login = claims.sid if claims else None
+            body = gate.received(request, pieces, client_key(request), login)
         idempotent = request.method in IDEMPOTENT
         asked = UpstreamRequest(request.method, target, headers, body, request.content_length, idempotent)
         answer = await ask(request, upstream, asked, patience)

@@ -15,7 +15,8 @@ from multidict import istr
 
 from lucid.gateway.admission import admit, ask
 from lucid.gateway.flow import flow
-from lucid.gateway.headers import outgoing
+from lucid.gateway.headers import client_key, outgoing
+from lucid.gateway.limits import gate
 from lucid.gateway.upstream.answers import Head
 from lucid.gateway.upstream.requests import Patience, UpstreamRequest
 from lucid.gateway.upstream.upstream import Upstream
@@ -46,7 +47,7 @@ def handler(
     asks_for_parts = route.response is Stream
 
     async def proxy(request: web.Request) -> web.StreamResponse:
-        await admit(request, route)
+        claims = await admit(request, route)
         params = requests.params(request, route)
         headers = outgoing(request)
         if asks_for_parts:
@@ -57,7 +58,9 @@ def handler(
             headers.append(("Content-Type", request.headers.get("Content-Type", "application/octet-stream")))
             pieces: AsyncIterator[bytes] = (await requests.body(request, body_as_stream)).chunks
             if route.body is Stream:
-                body, length = pieces, request.content_length
+                login = claims.sid if claims else None
+                body = gate.received(request, pieces, client_key(request), login)
+                length = request.content_length
             else:
                 body = b"".join([piece async for piece in pieces])
         allowed = patience

@@ -17,7 +17,9 @@ READ_SIZE = 256 * 1024
 SILENT_SECONDS = 10.0
 """Longest pause within a body: a caller that stalls must not hold for ever what is kept free for its body."""
 BODY_SECONDS = 60.0
-"""Longest time that a whole body may take, so that a trickle cannot hold it either."""
+"""Longest time that a caller may take for a whole body, so that a trickle cannot hold it either..."""
+LEAST_RATE = 32 * 1024
+"""...and one second more for each so many bytes, for large bodies on slow lines."""
 STREAMING = web.RequestKey("streaming", bool)
 """Set once part of a streamed answer may have been sent."""
 
@@ -84,9 +86,14 @@ def started(request: web.Request) -> bool:
 
 
 async def _bounded(request: web.Request, route: Route[Any, Any, Any]) -> AsyncIterator[bytes]:
-    size = 0
-    until = time.monotonic() + BODY_SECONDS
-    while piece := await _piece(request, until - time.monotonic()):
+    size, waited = 0, 0.0
+    while True:
+        # Only the caller's time counts, not that of whoever takes the pieces.
+        begin = time.monotonic()
+        piece = await _piece(request, BODY_SECONDS + size / LEAST_RATE - waited)
+        waited += time.monotonic() - begin
+        if not piece:
+            return
         size += len(piece)
         if size > route.max_body:
             raise _too_large(route)
@@ -99,7 +106,8 @@ async def _piece(request: web.Request, seconds: float) -> bytes:
             return await request.content.read(READ_SIZE)
     except TimeoutError:
         raise Unavailable(
-            f"the body came too slowly: at most {BODY_SECONDS:g} s, with pauses of {SILENT_SECONDS:g} s",
+            f"the body came too slowly: at most {BODY_SECONDS:g} s and one for each {LEAST_RATE // 1024} KiB,"
+            f" with pauses of {SILENT_SECONDS:g} s",
             code=Code.TIMEOUT,
         ) from None
     except (aiohttp.ClientError, web.RequestPayloadError, ConnectionError) as error:

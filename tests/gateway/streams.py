@@ -53,14 +53,15 @@ async def cut(request: web.Request) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def streaming(deployment: Deployment, directory: Path) -> AsyncIterator[Gateway]:
-    """The gateway, with the service behind it."""
+async def streaming(deployment: Deployment, directory: Path, **more: str) -> AsyncIterator[Gateway]:
+    """The gateway, with the service behind it; `more`: settings, without which there are no limits."""
     app = web.Application()
     app.add_routes([web.get("/big", download), web.put("/big", upload), web.get("/big/cut", cut)])
     profile = directory / "gateway.yml"
     async with serve_plain(app) as port:
         profile.write_text(PROFILE.format(port=port))
-        async with running(deployment, GATEWAY_PROFILE=str(profile)) as gateway:
+        settings = {"GATEWAY_PROFILE": str(profile), "RATE_LIMIT_ENABLED": "false"} | more
+        async with running(deployment, **settings) as gateway:
             yield gateway
 
 
@@ -102,8 +103,11 @@ async def downloaded(gateway: Gateway, mib: int) -> int:
     return size
 
 
-async def uploaded(gateway: Gateway, mib: int, *, declared: bool) -> int:
-    """Bytes that came to the service; whether their number was `declared` before."""
+async def uploaded(gateway: Gateway, mib: int, *, declared: bool, source: str = "127.0.0.1") -> int:
+    """Bytes that came to the service; whether their number was `declared` before.
+
+    Raises aiohttp.ClientResponseError for a refusal.
+    """
 
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(mib * MIB // len(PIECE)):
@@ -111,7 +115,9 @@ async def uploaded(gateway: Gateway, mib: int, *, declared: bool) -> int:
 
     headers = {"Content-Length": str(mib * MIB)} if declared else {}
     async with (
-        aiohttp.ClientSession() as session,
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(local_addr=(source, 0)), raise_for_status=True
+        ) as session,
         session.put(url(gateway), data=pieces(), headers=headers) as answer,
     ):
         return int(await answer.text())

@@ -1,6 +1,7 @@
 """Bodies of any size through a running gateway cost it nothing, however slow one end is."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -21,6 +22,15 @@ async def gateway(deployment: Deployment, tmp_path: Path) -> AsyncIterator[Gatew
         yield made
 
 
+def limits(bytes_per_second: int, burst: int) -> dict[str, str]:
+    """The settings."""
+    return {
+        "RATE_LIMIT_ENABLED": "true",
+        "RATE_LIMIT_UPLOAD_BYTES_PER_SECOND": str(bytes_per_second),
+        "RATE_LIMIT_UPLOAD_BURST": str(burst),
+    }
+
+
 async def test_a_download_costs_no_memory_though_its_client_is_slow(gateway: Gateway) -> None:
     async with watched(gateway) as readings:
         assert await downloaded(gateway, DOWNLOAD_MIB) == DOWNLOAD_MIB * MIB
@@ -32,6 +42,36 @@ async def test_an_upload_costs_no_memory_though_its_service_is_slow(gateway: Gat
     async with watched(gateway) as readings:
         assert await uploaded(gateway, UPLOAD_MIB, declared=declared) == UPLOAD_MIB * MIB
     flat(readings)
+
+
+async def test_an_upload_is_taken_as_fast_as_its_client_may_send(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    async with streaming(deployment, tmp_path, **limits(2 * MIB, MIB)) as gateway:
+        begin = time.monotonic()
+        slowed = asyncio.create_task(uploaded(gateway, 5, declared=True))
+        assert await uploaded(gateway, 1, declared=True, source="127.0.0.2") == MIB
+        assert not slowed.done()
+        assert await slowed == 5 * MIB
+        # A burst of one, a piece that is owed at the end, and the rest at two a second.
+        assert time.monotonic() - begin > (5 - 1 - 0.5) / 2
+
+
+async def test_who_sends_far_too_much_at_once_is_refused(deployment: Deployment, tmp_path: Path) -> None:
+    # What comes in 5 s may be owed.
+    settings = limits(MIB // 10, MIB // 10) | {"LOG_LEVEL": "INFO"}
+    async with streaming(deployment, tmp_path, **settings) as gateway:
+        uploads = [asyncio.create_task(uploaded(gateway, 1, declared=True)) for _ in range(8)]
+        done, late = await asyncio.wait(uploads, timeout=20, return_when=asyncio.FIRST_EXCEPTION)
+        for each in late:
+            each.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        refusals = [error for each in done if (error := each.exception()) is not None]
+    assert refusals
+    for refusal in refusals:
+        # Or the connection is closed on what it still sends.
+        assert isinstance(refusal, aiohttp.ClientOSError) or getattr(refusal, "status", 0) == 429
+    assert '"status":429' in gateway.log
 
 
 async def test_an_answer_that_is_cut_short_is_cut_short_for_the_client_too(gateway: Gateway) -> None:

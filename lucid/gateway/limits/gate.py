@@ -1,4 +1,7 @@
-"""The two counts that every request from outside goes through: of its address, and of its tier."""
+"""The counts that what comes from outside goes through: of its address, of its tier, and of its bytes."""
+
+import asyncio
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 
@@ -29,3 +32,19 @@ async def count(
     if not verdict.admitted:
         limiter.refund(request.app[TIERS].address, address_key(client))
         raise refusal(tier, verdict)
+
+
+async def received(
+    request: web.Request, pieces: AsyncIterator[bytes], client: str, login: str | None = None
+) -> AsyncIterator[bytes]:
+    """A body as it comes, its bytes counted for the login that sends it, or for its address without one.
+
+    Who sends too much is read more slowly; who still does so, over several connections, is sent Limited 3004.
+    """
+    limiter, tier = request.app[LIMITER], request.app[TIERS].upload
+    key = key_of(tier, client, session=login or address_key(client))
+    async for piece in pieces:
+        pause = await limiter.spend(tier, key, len(piece))
+        yield piece
+        if pause:
+            await asyncio.sleep(pause)

@@ -28,9 +28,11 @@ class LimitSettings(redis.RedisSettings, frozen=True, kw_only=True):
     rate_limit_blocks_req_per_min: Annotated[int, _figure("for blocks of the chain", _MINUTE, 500)] = 500
     rate_limit_blocks_burst: Annotated[int, _figure("for blocks, at once", "requests", 1000)] = 1000
     rate_limit_upload_bytes_per_second: Annotated[
-        int, _figure("taken in for one session", "bytes a second, 0 to refill nothing", 10 * MB)
+        int, _figure("of bodies of one login", "bytes a second, 0 to refill nothing", 10 * MB)
     ] = 10 * MB
-    rate_limit_upload_burst: Annotated[int, _figure("for one session, at once", "bytes", 20 * MB)] = 20 * MB
+    rate_limit_upload_burst: Annotated[int, _figure("of bodies of one login, at once", "bytes", 20 * MB)] = (
+        20 * MB
+    )
     rate_limit_redis_seconds: Annotated[
         float,
         Meta(
