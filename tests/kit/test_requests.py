@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from lucid.kit import requests
 from lucid.kit.tls import internal_name
 from tests.kit import parrot
 from tests.kit.live import HOST, Asker, House
@@ -110,6 +111,21 @@ class TestStreams:
         async def pieces() -> AsyncIterator[bytes]:
             for _ in range(4):
                 yield bytes(parrot.MIB)
+
+        async with caller.ask("PUT", "/upload", data=pieces()) as answer:
+            found = await answer.json()
+        assert found["size"] == MAX_BODY
+
+    async def test_may_take_their_time_if_they_keep_coming(
+        self, caller: Asker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(requests, "BODY_SECONDS", 0.3)
+        monkeypatch.setattr(requests, "LEAST_RATE", MAX_BODY / 8)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for _ in range(8):
+                yield bytes(MAX_BODY // 8)
+                await asyncio.sleep(0.15)
 
         async with caller.ask("PUT", "/upload", data=pieces()) as answer:
             found = await answer.json()
