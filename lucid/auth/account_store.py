@@ -80,19 +80,14 @@ class Accounts:
 
         Raises NotFound, or Forbidden unless `by` is an admin of higher rank, or a super_admin and not `user`.
         """
-        if user == by:
-            raise Forbidden("nobody suspends an account of their own; ask another admin")
+        return await self._change_below(user, {"suspended": suspended}, by=by, ends_logins=suspended)
 
-        async def change(transaction: AsyncClientSession) -> Account:
-            actor = await self._acting(by, Access.ADMIN, transaction)
-            changed = await self._set(user, {"suspended": suspended}, transaction)
-            if actor < Access.SUPER_ADMIN and rank(changed) >= actor:
-                raise Forbidden(f"an account with the role {changed.role} is suspended by a super_admin only")
-            if suspended:
-                await self._logins.end_all(user, transaction)
-            return changed
+    async def remove_second_factor(self, user: str, *, by: str) -> Account:
+        """Takes away what `user` has lost on behalf of the admin `by`, and ends its logins.
 
-        return await self._together(change)
+        Raises as `suspend`.
+        """
+        return await self._change_below(user, {"mfa": {}}, by=by, ends_logins=True)
 
     async def update(self, account: Account, changes: Document, *, keep: str) -> Account:
         """Changes mail address or password of `account` and ends its logins, except `keep`.
@@ -161,6 +156,21 @@ class Accounts:
                     )
                     renewed += 1
         return renewed
+
+    async def _change_below(self, user: str, changes: Document, *, by: str, ends_logins: bool) -> Account:
+        if user == by:
+            raise Forbidden("nobody does this to an account of their own; ask another admin")
+
+        async def change(transaction: AsyncClientSession) -> Account:
+            actor = await self._acting(by, Access.ADMIN, transaction)
+            changed = await self._set(user, changes, transaction)
+            if actor < Access.SUPER_ADMIN and rank(changed) >= actor:
+                raise Forbidden(f"to an account with the role {changed.role} only a super_admin does this")
+            if ends_logins:
+                await self._logins.end_all(user, transaction)
+            return changed
+
+        return await self._together(change)
 
     async def _acting(self, by: str, needed: Access, transaction: AsyncClientSession) -> Access:
         """The stored rank of whoever acts. Raises Forbidden if it is below what is needed."""

@@ -1,13 +1,14 @@
-"""Second factors: a seed for the authenticator, and ten codes for the day it is lost."""
+"""Second factors: a seed for the authenticator, ten codes for the day it is lost, and admins for worse."""
 
 import time
 
 from lucid.auth import opaque, totp
 from lucid.auth.entry import attempt, is_password, second_factor
-from lucid.auth.parts import ACCOUNTS, SEEDS, SITE, own, record
+from lucid.auth.parts import ACCOUNTS, SEEDS, SITE, own, record, shown
 from lucid.contracts import auth_service as contract
 from lucid.kit.app import Call, Handlers
 from lucid.kit.errors import Code, Conflict, Unauthenticated
+from lucid.kit.revocations import REVOCATIONS
 from lucid.kit.routes import Nothing
 
 handlers = Handlers()
@@ -47,3 +48,12 @@ async def confirm(call: Call, _: Nothing, body: contract.Confirm) -> contract.Re
         raise Conflict("another seed was asked for meanwhile; confirm that one")
     await record(call, "second_factor", account.id)
     return contract.RecoveryCodes(recovery_codes=codes)
+
+
+@handlers.on(contract.REMOVE_FACTOR)
+async def remove(call: Call, path: contract.UserPath, _: Nothing) -> contract.User:
+    """Takes effect at once: the account's logins end, and the next one asks for nothing but its password."""
+    account = await call.app[ACCOUNTS].remove_second_factor(path.user, by=call.user.sub)
+    await record(call, "second_factor_removed", account.id)
+    await call.app[REVOCATIONS].refresh()
+    return shown(account)

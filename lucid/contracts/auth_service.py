@@ -329,6 +329,11 @@ SUSPEND = Route(
     SERVICE, "PUT", "/users/{user}/suspended", UserPath, Suspend, User,
     "Keep an account out, or let it in again", access=Access.ADMIN, errors=(Code.NOT_FOUND,),
 )  # fmt: skip
+REMOVE_FACTOR = Route(
+    SERVICE, "DELETE", "/users/{user}/mfa", UserPath, Nothing, User,
+    "Take away the second factor that somebody has lost; that ends their logins", access=Access.ADMIN,
+    errors=(Code.NOT_FOUND,),
+)  # fmt: skip
 LOGIN = Route(
     SERVICE, "POST", "/auth/login", Nothing, Login, Tokens, "Log in with a password", access=Access.PUBLIC,
     errors=(Code.AUTHENTICATION_REQUIRED, *_SECOND),
@@ -398,7 +403,7 @@ REVOCATIONS = Route(
 )  # fmt: skip
 
 ROUTES: tuple[Route[Any, Any, Any], ...] = (
-    REGISTER, ME, UPDATE_ME, LINK_WALLET, UNLINK_WALLET, USER, CHANGE_ROLE, SUSPEND,
+    REGISTER, ME, UPDATE_ME, LINK_WALLET, UNLINK_WALLET, USER, CHANGE_ROLE, SUSPEND, REMOVE_FACTOR,
     LOGIN, REFRESH, LOGOUT, VERIFY, STATUS, LOGINS, END_LOGIN,
     ENROL, CONFIRM, CHALLENGE, WALLET_LOGIN, LINK_REQUEST, LINK_LOGIN,
     AUDIT, JWKS, REVOCATIONS,

@@ -144,6 +144,36 @@ class TestRecoveryCodes:
             assert await desk.code(contract.LOGIN, login) is Code.SECOND_FACTOR
 
 
+class TestLosingIt:
+    async def test_an_admin_takes_it_away_and_that_ends_its_logins(self, desk: Desk) -> None:
+        root = await desk.founder()
+        anna, tokens = await desk.joined()
+        _, recovery = await enrolled(desk, tokens.access_token)
+        path = contract.UserPath(user=anna.id)
+        changed = await desk.ask(contract.REMOVE_FACTOR, params=path, token=root.access_token)
+        assert not changed.second_factor
+        assert not await desk.holds(tokens.access_token)
+        again = await desk.login()
+        # What was lost is of no use any more, and another can be set up.
+        _, others = await enrolled(desk, again.access_token)
+        login = contract.Login(email=MAIL, password=PASSWORD, recovery_code=recovery[0])
+        assert await desk.code(contract.LOGIN, login) is Code.SECOND_FACTOR
+        await desk.login(recovery_code=others[0])
+        events = await desk.ask(
+            contract.AUDIT, params=contract.AuditQuery(user=anna.id), token=root.access_token
+        )
+        assert ("second_factor_removed", "done") in {(each.event, each.outcome) for each in events.events}
+
+    async def test_nobody_takes_away_their_own(self, desk: Desk) -> None:
+        root = await desk.founder()
+        await enrolled(desk, root.access_token)
+        me = await desk.ask(contract.ME, token=root.access_token)
+        path = contract.UserPath(user=me.id)
+        code = await desk.code(contract.REMOVE_FACTOR, params=path, token=root.access_token)
+        assert code is Code.PERMISSION
+        assert (await desk.ask(contract.ME, token=root.access_token)).second_factor
+
+
 @pytest.mark.usefixtures("quick_hashes")
 async def test_a_new_mfa_secret_seals_everything_anew_and_codes_go_on(
     deployment: Deployment, mongodb_url: str
