@@ -9,7 +9,7 @@ from lucid.auth.session_store import LoginSession, ReusedError
 from lucid.contracts import auth_service as contract
 from lucid.kit.app import Call, Handlers
 from lucid.kit.errors import Forbidden, NotFound, Unauthenticated
-from lucid.kit.revocations import REVOCATIONS, RevocationPage
+from lucid.kit.revocations import REVOCATIONS, RevocationPage, RevocationsQuery
 from lucid.kit.routes import Access, Nothing
 from lucid.kit.tokens import VERIFIER, Claims, Jwks
 
@@ -88,7 +88,7 @@ async def jwks(call: Call, _: Nothing, __: Nothing) -> Jwks:
 
 
 @handlers.on(contract.REVOCATIONS)
-async def revocations(call: Call, query: contract.RevocationsQuery, _: Nothing) -> RevocationPage:
+async def revocations(call: Call, query: RevocationsQuery, _: Nothing) -> RevocationPage:
     """Those after a number."""
     return await call.app[LOGINS].revocations.after(query.after)
 

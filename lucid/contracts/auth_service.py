@@ -6,7 +6,7 @@ import msgspec
 
 from lucid.contracts.types import PageLimit, PageOffset, SessionId, UserId
 from lucid.kit.errors import Code
-from lucid.kit.revocations import RevocationPage
+from lucid.kit.revocations import RevocationPage, RevocationsQuery
 from lucid.kit.routes import Access, Nothing, Route
 from lucid.kit.tokens import Jwks
 
@@ -151,12 +151,6 @@ class LoginPath(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Names one login."""
 
     session: LoginId
-
-
-class RevocationsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The number seen last; 0 for all."""
-
-    after: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = 0
 
 
 class Enrol(SecondFactor, frozen=True, kw_only=True):

@@ -6,12 +6,13 @@ import ipaddress
 from aiohttp import hdrs, web
 
 from lucid.contracts import auth_proxy as contract
-from lucid.gateway.identity import verifying
+from lucid.contracts import auth_service
 from lucid.gateway.limits import gate, limiter
 from lucid.gateway.limits.limiter import TIERS
 from lucid.gateway.limits.settings import LimitSettings
 from lucid.kit import app, launch, requests, settings
 from lucid.kit.errors import Code, LucidError, NotFound
+from lucid.kit.identity import verifying
 from lucid.kit.routes import Access
 from lucid.kit.tokens import VERIFIER
 
@@ -25,9 +26,7 @@ async def create() -> web.Application:
     config = settings.load(LimitSettings)
     limits = limiter.context(contract.SERVICE, config)
     client = launch.service_client(config, contract.SERVICE)
-    if client is None:
-        raise settings.SettingsError("cannot start: the catalogue lets auth-proxy not call auth-service")
-    verifier, fresh = verifying(client)
+    verifier, fresh = verifying(client, auth_service.JWKS, auth_service.REVOCATIONS)
     service = app.build(contract.SERVICE, app.Handlers(), client=client, resources=[fresh, limits])
     service[VERIFIER] = verifier
     service[app.FINISHES].append(limiter.announce)

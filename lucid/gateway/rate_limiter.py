@@ -7,8 +7,8 @@ import msgspec
 from aiohttp import web
 from redis.exceptions import RedisError
 
+from lucid.contracts import auth_service
 from lucid.contracts import rate_limiter as contract
-from lucid.gateway.identity import verifying
 from lucid.gateway.limits import limiter
 from lucid.gateway.limits.ledger import Stock
 from lucid.gateway.limits.limiter import LEDGER, LIMITER, TIERS
@@ -17,6 +17,7 @@ from lucid.gateway.limits.tiers import Tier, key_of
 from lucid.gateway.limits.verdict import seconds_until_full
 from lucid.kit import app, launch, settings
 from lucid.kit.errors import Unavailable
+from lucid.kit.identity import verifying
 from lucid.kit.logs import log
 from lucid.kit.routes import NOTHING, Nothing
 from lucid.kit.tokens import VERIFIER
@@ -29,9 +30,7 @@ async def create() -> web.Application:
     config = settings.load(LimitSettings)
     limits = limiter.context(contract.SERVICE, config)
     client = launch.service_client(config, contract.SERVICE)
-    if client is None:
-        raise settings.SettingsError("cannot start: the catalogue lets rate-limiter not call auth-service")
-    verifier, fresh = verifying(client)
+    verifier, fresh = verifying(client, auth_service.JWKS, auth_service.REVOCATIONS)
     service = app.build(contract.SERVICE, handlers, client=client, resources=[fresh, limits])
     service[VERIFIER] = verifier
     return service

@@ -13,7 +13,8 @@ from msgspec import Meta
 
 from lucid import __version__, catalog
 from lucid.contracts import api_gateway as contract
-from lucid.gateway import condition, identity, onion, passage, profile, proxy, reference
+from lucid.contracts import auth_service
+from lucid.gateway import condition, onion, passage, profile, proxy, reference
 from lucid.gateway.condition import UPSTREAMS
 from lucid.gateway.cors import cors
 from lucid.gateway.entrance import Entrance
@@ -25,7 +26,7 @@ from lucid.gateway.upstream.balancing import EjectionRule
 from lucid.gateway.upstream.breaker import BreakerRule
 from lucid.gateway.upstream.requests import Patience
 from lucid.gateway.upstream.upstream import Rules, Upstream
-from lucid.kit import app, launch, requests, settings, tls
+from lucid.kit import app, identity, launch, requests, settings, tls
 from lucid.kit.client import addresses, variable
 from lucid.kit.connections import FACE
 from lucid.kit.health import CHECKS
@@ -100,9 +101,7 @@ async def create() -> web.Application:
     config = settings.load(Settings)
     limits = limiter.context(contract.SERVICE, config)
     client = launch.service_client(config, contract.SERVICE)
-    if client is None:
-        raise settings.SettingsError("cannot start: the catalogue gives api-gateway no service to call")
-    verifier, fresh = identity.verifying(client)
+    verifier, fresh = identity.verifying(client, auth_service.JWKS, auth_service.REVOCATIONS)
     gateway = app.build(contract.SERVICE, handlers, client=client, resources=[fresh, limits])
     gateway[VERIFIER] = verifier
     entrance = _entrance(config)

@@ -81,16 +81,16 @@ def listeners(service: catalog.Service, found: LaunchSettings) -> list[serve.Lis
     return made
 
 
-def service_client(found: settings.Common, name: str) -> "client.ServiceClient | None":
-    """The client for the services that `name` may call, or None where it calls nobody.
+def service_client(found: settings.Common, name: str) -> "client.ServiceClient":
+    """The client for the services that `name` may call.
 
-    Raises SettingsError that names every missing URL.
+    Raises SettingsError that names every missing URL, or where the catalogue lets it call nobody.
     """
     from lucid.kit import client  # noqa: PLC0415 - imports metrics, see above
 
     callees = catalog.load().services[name].calls
     if not callees:
-        return None
+        raise settings.SettingsError(f"cannot start: the catalogue lets {name} call nobody")
     variables = {callee: client.variable(callee) for callee in callees}
     if missing := [v for v in variables.values() if not os.environ.get(v)]:
         lines = "\n  ".join(f"{v}: is missing (base URL, for example https://10.0.0.2:8086)" for v in missing)

@@ -8,6 +8,7 @@ which is neither a yes to a token that was taken back nor a 401 to one that hold
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
@@ -20,6 +21,12 @@ from lucid.kit.tokens import LEEWAY_SECONDS, Claims
 POLL_SECONDS = 1.0
 STALE_SECONDS = 30.0
 """A list older than this is not trusted any more."""
+
+
+class RevocationsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The number seen last; 0 for all."""
+
+    after: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = 0
 
 
 class Revocation(msgspec.Struct, frozen=True, kw_only=True):

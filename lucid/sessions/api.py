@@ -23,11 +23,12 @@ from lucid.kit import mongo, settings
 from lucid.kit.app import Call, Handlers
 from lucid.kit.client import CLIENT
 from lucid.kit.errors import Code, Conflict, LucidError, Unavailable
+from lucid.kit.identity import verifying
 from lucid.kit.launch import service_client
 from lucid.kit.mongo import Document
 from lucid.kit.routes import NOTHING, Nothing
 from lucid.kit.tasks import TASKS
-from lucid.kit.tokens import VERIFIER, Verifier
+from lucid.kit.tokens import VERIFIER
 from lucid.sessions import api_access, api_life, api_views, bundles, metrics
 from lucid.sessions.access import AccessLog
 from lucid.sessions.api_session import STORE, owned
@@ -189,6 +190,7 @@ async def create() -> web.Application:
     host = found.host_name or socket.gethostname()
     signer = Signer(found.closing_key, "closer", host, Path(found.state_directory))
     client = service_client(found, contract.SERVICE)
+    verifier, fresh = verifying(client, auth.JWKS, auth.REVOCATIONS)
 
     async def resources(app: web.Application) -> AsyncIterator[None]:
         app[STORE] = SessionStore(app[MONGO])
@@ -203,7 +205,6 @@ async def create() -> web.Application:
             interval_seconds=found.retention_interval_seconds,
             backup_days=found.key_backup_days,
         )
-        app[VERIFIER] = Verifier(lambda: app[CLIENT].call(auth.JWKS, NOTHING))
         follower = Follower(app[STORE], app[CLIENT], Closer(app[CLIENT], signer), found.recorder_lost_seconds)
         app[TASKS].start("registration", lambda: signer.register(app[CLIENT]))
         app[TASKS].start("follower", follower.run)
@@ -211,4 +212,6 @@ async def create() -> web.Application:
         yield
 
     database = mongo.context(found.mongodb_url, database_of(contract.SERVICE), MONGO)
-    return kit.build(contract.SERVICE, handlers, resources=[database, resources], client=client)
+    service = kit.build(contract.SERVICE, handlers, resources=[database, fresh, resources], client=client)
+    service[VERIFIER] = verifier
+    return service

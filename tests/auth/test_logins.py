@@ -9,6 +9,7 @@ import pytest
 from lucid.auth import service
 from lucid.contracts import auth_service as contract
 from lucid.kit.errors import Code, Unauthenticated
+from lucid.kit.revocations import RevocationsQuery
 from tests.auth.desk import MAIL, Desk
 from tests.auth.live import PASSWORD, Deployment
 
@@ -82,9 +83,9 @@ class TestLoggingOut:
         second = await desk.login()
         for tokens in (first, second):
             await desk.ask(contract.LOGOUT, token=tokens.access_token)
-        page = await desk.ask(contract.REVOCATIONS, params=contract.RevocationsQuery())
+        page = await desk.ask(contract.REVOCATIONS, params=RevocationsQuery())
         assert [(r.number, r.session) for r in page.revocations] == [(1, first.session), (2, second.session)]
-        rest = await desk.ask(contract.REVOCATIONS, params=contract.RevocationsQuery(after=1))
+        rest = await desk.ask(contract.REVOCATIONS, params=RevocationsQuery(after=1))
         assert [r.session for r in rest.revocations] == [second.session]
         assert rest.last == 2
 

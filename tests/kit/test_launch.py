@@ -79,7 +79,8 @@ class TestRefusing:
 
     def test_to_make_a_client_for_a_service_that_calls_nobody(self) -> None:
         found = settings.Common(state_directory="/s", tls_directory="/t")
-        assert launch.service_client(found, "session-storage") is None
+        with pytest.raises(settings.SettingsError, match="lets session-storage call nobody"):
+            launch.service_client(found, "session-storage")
 
 
 class TestListeners:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lucid.contracts import auth_service as auth
 from lucid.contracts import blockchain_engine as engine
 from lucid.contracts import session_api as contract
 from lucid.contracts import session_recorder as recorder
@@ -14,7 +15,7 @@ from lucid.contracts.types import SessionPath
 from lucid.evidence import trust as trust_file
 from lucid.evidence.steps import Outcome, Report
 from lucid.evidence.verify import verify
-from lucid.kit.errors import Conflict, Invalid, LucidError, NotFound, Unauthenticated
+from lucid.kit.errors import Code, Conflict, Invalid, LucidError, NotFound, Unauthenticated
 from lucid.kit.routes import NOTHING
 from tests.deployment import Deployment, deployment
 from tests.sessions.people import Person, administrator, person
@@ -70,6 +71,22 @@ async def proved(house: Deployment, alice: Person, session: str) -> Report:
         bundle = b"".join([p async for p in client.stream(contract.BUNDLE, contract.BundleQuery(session))])
         trust = b"".join([p async for p in client.stream(engine.TRUST, NOTHING)])
     return verify(io.BytesIO(bundle), trust_file.parse(trust))
+
+
+async def test_a_login_that_was_ended_is_at_its_end_here_too(house: Deployment, alice: Person) -> None:
+    await house.start("session-api")
+    session = await alice.create(name="work", frame_rate=10, quality="low")
+    with alice.speaking() as client:
+        await client.call(auth.LOGOUT, NOTHING)
+
+    async def refused() -> bool:
+        try:
+            await alice.get(session)
+        except Unauthenticated as error:
+            return error.code is Code.LOGIN_ENDED
+        return False
+
+    await until(refused, 5)
 
 
 class TestOwnership:
