@@ -63,10 +63,10 @@ def outgoing(request: web.Request) -> list[tuple[str, str]]:
 
 def client_key(request: web.Request) -> str:
     """Whom limits and lockouts count against: an address, or `circuit:17` of the onion service."""
-    found = request.get(CLIENT)
-    if found is None:
-        circuit = request.get_extra_info(CIRCUIT)
-        found = request[CLIENT] = str(circuit or request.remote or "unknown")
+    if CLIENT in request:
+        return request[CLIENT]
+    circuit = request.get_extra_info(CIRCUIT)
+    found = request[CLIENT] = str(circuit or request.remote or "unknown")
     return found
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import msgspec
 from aiohttp import web
 from redis.exceptions import RedisError
 
@@ -41,7 +40,13 @@ async def check(call: app.Call, _: Nothing, body: contract.Check) -> contract.Ve
     """Says yes or no; a no is an answer, not an error."""
     tier = call.app[TIERS].named(body.tier)
     verdict = await call.app[LIMITER].admit(tier, _key(tier, body.key), body.cost)
-    return contract.Verdict(**msgspec.structs.asdict(verdict))
+    return contract.Verdict(
+        admitted=verdict.admitted,
+        limit=verdict.limit,
+        remaining=verdict.remaining,
+        reset=verdict.reset,
+        retry_after=verdict.retry_after,
+    )
 
 
 @handlers.on(contract.BUCKETS)

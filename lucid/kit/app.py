@@ -250,10 +250,10 @@ async def _edge(
     # Neither a path nor a method that the caller made up may become a label: there is no end of them.
     endpoint, method = (resource.canonical, request.method) if resource else ("unmatched", "-")
     metrics.connections_active.inc()
-    status = 500
+    status, peer = 500, None
     try:
         if app[MUTUAL]:
-            _admit(request, app[SERVICE])
+            peer = request[PEER] = _admit(request, app[SERVICE])
         response = await handler(request)
         status = response.status
     except Exception as error:
@@ -282,7 +282,7 @@ async def _edge(
                 endpoint=endpoint,
                 status=status,
                 milliseconds=round(seconds * 1000, 2),
-                peer=request.get(PEER),
+                peer=peer,
             )
     return response
 
@@ -321,17 +321,15 @@ def _ascii(header: str | None) -> str | None:
     return header if header is not None and header.isascii() else None
 
 
-def _admit(request: web.Request, service: catalog.Service) -> None:
-    """Only callers that the catalogue names; observers reach health and metrics only."""
+def _admit(request: web.Request, service: catalog.Service) -> str:
+    """Who calls: only whom the catalogue names. Observers reach health and metrics only. Raises Forbidden."""
     certificate = request.get_extra_info("peercert")
     names = {name for dns in tls.peer_names(certificate) if (name := tls.service_of(dns))}
     admitted = names & catalog.load().callers_of(service.name)
     if admitted:
-        request[PEER] = next(iter(admitted))
-        return
+        return next(iter(admitted))
     if names & set(catalog.load().observers) and request.path in OBSERVED:
-        request[PEER] = "observer"
-        return
+        return "observer"
     caller = ", ".join(sorted(names)) or "a caller without a certificate"
     raise Forbidden(f"{service.name} does not admit {caller}; the catalogue names who may call it")
 

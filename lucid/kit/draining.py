@@ -40,16 +40,16 @@ class Draining:
         """Return as soon as no request is being answered."""
         await self._quiet.wait()
 
-    async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer `request` with `handler`, counted as in flight meanwhile."""
-        self._answering.add(request.protocol)
+    def answering(self, connection: web.RequestHandler) -> None:
+        """A request of this connection is being answered, until `answered`."""
+        self._answering.add(connection)
         self._quiet.clear()
-        try:
-            return await handler(request)
-        finally:
-            self._answering.discard(request.protocol)
-            if not self._answering:
-                self._quiet.set()
+
+    def answered(self, connection: web.RequestHandler) -> None:
+        """It is not any more."""
+        self._answering.discard(connection)
+        if not self._answering:
+            self._quiet.set()
 
     def answers(self, connection: web.RequestHandler) -> bool:
         """Whether a request of this connection is being answered."""
@@ -67,7 +67,12 @@ def install(app: web.Application) -> Draining:
 
     @web.middleware
     async def count_in_flight(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await draining.count(request, handler)
+        connection = request.protocol
+        draining.answering(connection)
+        try:
+            return await handler(request)
+        finally:
+            draining.answered(connection)
 
     async def ask_to_close(_: web.Request, response: web.StreamResponse) -> None:
         if draining.active and response.status != _SWITCHING_PROTOCOLS:

@@ -21,7 +21,7 @@ from lucid.gateway.limits.lease import Lease
 from lucid.gateway.limits.ledger import DATABASE, Ledger
 from lucid.gateway.limits.settings import LimitSettings
 from lucid.gateway.limits.tiers import Tier, Tiers
-from lucid.gateway.limits.verdict import UNLIMITED, Verdict, headers, judged, refusal, too_fast
+from lucid.gateway.limits.verdict import UNLIMITED, Verdict, headers, refusal, too_fast
 from lucid.kit import redis
 from lucid.kit.logs import log
 from lucid.kit.redis import REDIS
@@ -75,14 +75,14 @@ class Limiter:
         needed = cost * weight
         lease = self._lease(tier, key, now)
         if lease.use(needed, now):
-            return judged(tier, admitted=True, tokens=lease.standing, weight=weight)
+            return Verdict(tier, True, lease.standing, needed, weight)
         if self._shared and lease.refuses(needed, now):
             admitted, tokens = False, lease.standing
         else:
             admitted, tokens = await self._take(lease, needed, now)
         if not admitted:
             hits_total.labels(tier.name).inc()
-        return judged(tier, admitted=admitted, tokens=tokens, cost=needed, weight=weight)
+        return Verdict(tier, admitted, tokens, needed, weight)
 
     def refund(self, tier: Tier, key: str, cost: int = 1) -> None:
         """Gives back what a request took that was then refused by something else."""

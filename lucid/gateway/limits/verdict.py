@@ -14,32 +14,43 @@ UNKNOWN_SECONDS = 60
 """When to ask again where nothing comes back by itself."""
 
 
-class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """Whether a request is admitted, and how its bucket stands. `limit` 0: nothing is limited."""
+class Verdict(msgspec.Struct, frozen=True):
+    """Whether a request of `cost` is admitted, and the `tokens` that are left in its bucket.
 
+    Each request counts for `weight` tokens. Without a tier nothing is limited. What people are told is worked
+    out when they are told, for most verdicts never.
+    """
+
+    tier: Tier | None
     admitted: bool
-    limit: int
-    """Requests that a full bucket allows at once."""
-    remaining: int
-    """Requests that were left after this one when Redis was last asked; others may have come since."""
-    reset: int
-    """Seconds until the bucket is full again."""
-    retry_after: int
-    """Seconds until the same request would be admitted; 0 if it was."""
+    tokens: float = 0.0
+    cost: int = 1
+    weight: int = 1
+
+    @property
+    def limit(self) -> int:
+        """Requests that a full bucket allows at once; 0: nothing is limited."""
+        return self.tier.capacity // self.weight if self.tier else 0
+
+    @property
+    def remaining(self) -> int:
+        """Requests that were left after this one when Redis was last asked; others may have come since."""
+        return int(self.tokens) // self.weight if self.tokens > 0 else 0
+
+    @property
+    def reset(self) -> int:
+        """Seconds until the bucket is full again."""
+        return seconds_until_full(self.tier, self.tokens) if self.tier else 0
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds until the same request would be admitted; 0 if it was."""
+        if self.admitted or not self.tier:
+            return 0
+        return max(1, _seconds(self.tier.seconds_until(self.cost, self.tokens)))
 
 
-UNLIMITED = Verdict(admitted=True, limit=0, remaining=0, reset=0, retry_after=0)
-
-
-def judged(tier: Tier, *, admitted: bool, tokens: float, cost: int = 1, weight: int = 1) -> Verdict:
-    """The verdict on a request of `cost` that leaves `tokens`, where each request counts for `weight`."""
-    return Verdict(
-        admitted,
-        tier.capacity // weight,
-        int(tokens) // weight if tokens > 0 else 0,
-        seconds_until_full(tier, tokens),
-        0 if admitted else max(1, _seconds(tier.seconds_until(cost, tokens))),
-    )
+UNLIMITED = Verdict(None, admitted=True)
 
 
 def seconds_until_full(tier: Tier, tokens: float) -> int:
