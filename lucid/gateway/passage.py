@@ -44,8 +44,7 @@ def handler(
         body: AsyncIterator[bytes] | None = None
         if request.can_read_body:
             pieces = (await requests.body(request, route)).chunks
-            login = claims.sid if claims else None
-            body = gate.received(request, pieces, client_key(request), login)
+            body = gate.received(request, pieces, client_key(request), claims)
         idempotent = request.method in IDEMPOTENT
         asked = UpstreamRequest(request.method, target, headers, body, request.content_length, idempotent)
         answer = await ask(request, upstream, asked, patience)

@@ -58,8 +58,7 @@ def handler(
             headers.append(("Content-Type", request.headers.get("Content-Type", "application/octet-stream")))
             pieces: AsyncIterator[bytes] = (await requests.body(request, body_as_stream)).chunks
             if route.body is Stream:
-                login = claims.sid if claims else None
-                body = gate.received(request, pieces, client_key(request), login)
+                body = gate.received(request, pieces, client_key(request), claims)
                 length = request.content_length
             else:
                 body = b"".join([piece async for piece in pieces])

@@ -8,6 +8,7 @@ from aiohttp import web
 from lucid.gateway.limits.limiter import LIMITER, TIERS, VERDICT
 from lucid.gateway.limits.tiers import Tier, address_key, key_of
 from lucid.gateway.limits.verdict import refusal
+from lucid.kit.tokens import Claims
 
 
 async def enter(request: web.Request, client: str) -> None:
@@ -35,14 +36,14 @@ async def count(
 
 
 async def received(
-    request: web.Request, pieces: AsyncIterator[bytes], client: str, login: str | None = None
+    request: web.Request, pieces: AsyncIterator[bytes], client: str, claims: Claims | None
 ) -> AsyncIterator[bytes]:
-    """A body as it comes, its bytes counted for the login that sends it, or for its address without one.
+    """A body as it comes, its bytes counted for the login that sends it, or for the address without one.
 
     Who sends too much is read more slowly; who still does so, over several connections, is sent Limited 3004.
     """
     limiter, tier = request.app[LIMITER], request.app[TIERS].upload
-    key = key_of(tier, client, session=login or address_key(client))
+    key = key_of(tier, client, session=claims.sid if claims else address_key(client))
     async for piece in pieces:
         pause = await limiter.spend(tier, key, len(piece))
         yield piece
