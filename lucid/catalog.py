@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import graphlib
 import os
-import re
 from enum import StrEnum
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import msgspec
 import yaml
 
 from lucid import variants
+from lucid.catalog_reader import CatalogError, Reader
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{1,40}$")]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -31,20 +31,10 @@ Program = Annotated[str, msgspec.Meta(pattern=r"^/usr/bin/[a-z0-9.-]+$")]
 Dotted = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+$")]
 Factory = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+:[a-z_]+$")]
 
-T = TypeVar("T")
-
 _SECTIONS = ("stores", "observers", "exporters", "carriers", "services")
 MONGODB = "mongodb"
 REDIS = "redis"
 OFFSET_VARIABLE = variants.OFFSET_VARIABLE
-
-
-class CatalogError(Exception):
-    """The catalogue is wrong. `line` is 1-based; the message reads `file:line: reason`."""
-
-    def __init__(self, source: str, line: int, reason: str) -> None:
-        super().__init__(f"{source}:{line}: {reason}")
-        self.line = line
 
 
 class Tls(StrEnum):
@@ -232,7 +222,7 @@ def parse(text: str, source: str) -> Catalog:
         raise CatalogError(source, line, f"not YAML: {error.reason}") from None
     if root is None:
         raise CatalogError(source, 1, "the file is empty")
-    reader = _Reader(source)
+    reader = Reader(source)
     top = reader.mapping(root, "the catalogue")
     for key in _SECTIONS:
         if key not in top:
@@ -255,74 +245,8 @@ def parse(text: str, source: str) -> Catalog:
     return catalog
 
 
-class _Reader:
-    """Turns YAML nodes into structs, keeping hold of the line that each value stands on."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self._keys: dict[yaml.Node, yaml.Node] = {}
-
-    def line(self, node: yaml.Node) -> int:
-        """Where a reader would look for `node`: at its key if it has one, else where it begins."""
-        return int(self._keys.get(node, node).start_mark.line) + 1
-
-    def fail(self, node: yaml.Node, reason: str) -> CatalogError:
-        return CatalogError(self.source, self.line(node), reason)
-
-    def mapping(self, node: yaml.Node, what: str) -> dict[str, yaml.Node]:
-        if not isinstance(node, yaml.MappingNode):
-            raise self.fail(node, f"{what} must be a mapping of names")
-        found: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise self.fail(key, f"a name in {what} is not plain text")
-            if key.value in found:
-                raise self.fail(key, f"`{key.value}` is written twice in {what}")
-            found[key.value] = value
-            self._keys[value] = key
-        return found
-
-    def plain(self, node: yaml.Node, what: str) -> Any:
-        if isinstance(node, yaml.MappingNode):
-            return {k: self.plain(v, what) for k, v in self.mapping(node, what).items()}
-        if isinstance(node, yaml.SequenceNode):
-            return [self.plain(item, what) for item in node.value]
-        try:
-            return yaml.SafeLoader("").construct_object(node)
-        except (yaml.YAMLError, ValueError) as error:
-            raise self.fail(node, f"{what}: `{node.value}` is not what it says it is: {error}") from None
-
-    def convert(self, node: yaml.Node, kind: type[T], what: str, extra: dict[str, Any] | None = None) -> T:
-        value = self.plain(node, what)
-        if extra and isinstance(value, dict):
-            value |= extra
-        try:
-            return msgspec.convert(value, kind)
-        except msgspec.ValidationError as error:
-            reason, _, path = str(error).partition(" - at `")
-            path = path.rstrip("`")
-            unknown = re.search(r"unknown field `(.*)`", reason)
-            at = self.find(node, f"{path}.{unknown[1]}" if unknown else path)
-            field = path.lstrip("$.")
-            raise self.fail(at, f"{what}: {reason}" + (f" (in `{field}`)" if field else "")) from None
-
-    def section(self, node: yaml.Node, kind: type[T], what: str) -> dict[str, T]:
-        found = self.mapping(node, f"{what}s")
-        return {name: self.convert(value, kind, f"{what} {name}") for name, value in found.items()}
-
-    def find(self, node: yaml.Node, path: str) -> yaml.Node:
-        """The node that a msgspec path such as `$.listen[0].port` points to, or the nearest above it."""
-        for part in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
-            key, index = part
-            if key and isinstance(node, yaml.MappingNode):
-                node = next((v for k, v in node.value if k.value == key), node)
-            elif index and isinstance(node, yaml.SequenceNode) and int(index) < len(node.value):
-                node = node.value[int(index)]
-        return node
-
-
 def _check(
-    catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node], store_nodes: dict[str, yaml.Node]
+    catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Node], store_nodes: dict[str, yaml.Node]
 ) -> None:
     """What no single entry can show: references, ports and order."""
     _check_calls(catalog, reader, nodes)
@@ -338,7 +262,7 @@ def _check(
         raise reader.fail(at, "these services call each other in a circle: " + " → ".join(cycle)) from None
 
 
-def _check_calls(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node]) -> None:
+def _check_calls(catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Node]) -> None:
     for service in catalog.services.values():
         node = nodes[service.name]
         for i, callee in enumerate(service.calls):
@@ -353,7 +277,7 @@ def _check_calls(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node])
                 raise reader.fail(at, f"service {service.name} does not call `{name}`, so it is not optional")
 
 
-def _check_stores(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node]) -> None:
+def _check_stores(catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Node]) -> None:
     for service in catalog.services.values():
         node = nodes[service.name]
         for i, store in enumerate(service.stores):
@@ -368,7 +292,7 @@ def _check_stores(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node]
             raise reader.fail(node, f"service {service.name} needs {wanted}: they must fit its stores")
 
 
-def _check_collections(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node]) -> None:
+def _check_collections(catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Node]) -> None:
     owners: dict[tuple[str | None, str], str] = {}
     for service in catalog.services.values():
         node = nodes[service.name]
@@ -382,7 +306,7 @@ def _check_collections(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.
             owners[service.database, name] = service.name
 
 
-def _check_carriers(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node]) -> None:
+def _check_carriers(catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Node]) -> None:
     for service in catalog.services.values():
         for i, listen in enumerate(service.listen):
             if listen.carrier is None:
@@ -396,7 +320,7 @@ def _check_carriers(catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Nod
 
 
 def _check_ports(
-    catalog: Catalog, reader: _Reader, nodes: dict[str, yaml.Node], store_nodes: dict[str, yaml.Node]
+    catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Node], store_nodes: dict[str, yaml.Node]
 ) -> None:
     sockets = [
         (name, store.group, store.ports, store.local_port, store_nodes[name])
