@@ -33,7 +33,7 @@ class Reader:
         return CatalogError(self.source, self.line(node), reason)
 
     def mapping(self, node: yaml.Node, what: str) -> dict[str, yaml.Node]:
-        """The nodes of a mapping by name. Raises CatalogError for anything else, and for a name given twice."""
+        """The nodes of a mapping, by name. Raises CatalogError, for a name that comes twice, too."""
         if not isinstance(node, yaml.MappingNode):
             raise self.fail(node, f"{what} must be a mapping of names")
         found: dict[str, yaml.Node] = {}
@@ -58,7 +58,7 @@ class Reader:
             raise self.fail(node, f"{what}: `{node.value}` is not what it says it is: {error}") from None
 
     def convert(self, node: yaml.Node, kind: type[T], what: str, extra: dict[str, Any] | None = None) -> T:
-        """The node, with `extra` fields, as a `kind`. Raises CatalogError with the line of the field at fault."""
+        """The node, with `extra` fields, as a `kind`. Raises CatalogError at the field's line."""
         value = self.plain(node, what)
         if extra and isinstance(value, dict):
             value |= extra
