@@ -1,13 +1,15 @@
 """Background tasks that cannot die unnoticed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from lucid.kit import context, metrics
 from lucid.kit.logs import log
 
+T = TypeVar("T")
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 CANCEL_SECONDS = 0.5
 
@@ -82,6 +84,24 @@ class Tasks:
 def _being_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Awaits what has to be done whole, such as closing what was opened, though it is cancelled meanwhile.
+
+    The cancellation goes on afterwards. Raises what `work` raises.
+    """
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    found = task.result()
+    if cancelled is not None:
+        raise cancelled
+    return found
 
 
 TASKS = web.AppKey("tasks", Tasks)

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 import lucid
+from lucid.kit.tasks import to_its_end
 from lucid.sessions import grab
 from lucid.sessions.capture_process import CaptureProcess
 from lucid.sessions.recorder_display import DisplayWatch, display_answers
@@ -103,13 +104,7 @@ class Capture:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._encoder.close()
-        await self._grabber.close()
-        await self._watch.close()
-        self._remove_cookie()
+        await to_its_end(self._close())
 
     @property
     def pid(self) -> int:
@@ -147,6 +142,16 @@ class Capture:
                 self._begin = float(await self._grabber.first_line())
             yield data
         self._end = await self._resolve_end()
+
+    async def _close(self) -> None:
+        self._kill()
+        self._remove_cookie()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._encoder.close()
+        await self._grabber.close()
+        await self._watch.close()
 
     async def _start(self) -> None:
         if self._xauthority is not None and self._cookie is not None:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from lucid.kit import context
 from lucid.kit.app import Handlers, build
 from lucid.kit.health import CHECKS
-from lucid.kit.tasks import TASKS, Tasks
+from lucid.kit.tasks import TASKS, Tasks, to_its_end
 from tests.kit import parrot
 
 
@@ -159,6 +159,35 @@ class TestATask:
         await tasks.ended("once")
         assert seen == [10.0, None, "request-0001"]
         assert context.remaining(10.0) == 0.0
+
+
+class TestWhatIsDoneToItsEnd:
+    async def test_is_done_however_often_its_caller_is_cancelled(self) -> None:
+        done = []
+
+        async def close() -> None:
+            for part in range(3):
+                await asyncio.sleep(0.05)
+                done.append(part)
+
+        closing = asyncio.create_task(to_its_end(close()))
+        for _ in range(4):
+            await asyncio.sleep(0.02)
+            closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert done == [0, 1, 2]
+
+    async def test_says_what_came_of_it(self) -> None:
+        async def answer() -> int:
+            return 7
+
+        async def fail() -> None:
+            raise OSError("no")
+
+        assert await to_its_end(answer()) == 7
+        with pytest.raises(OSError, match="no"):
+            await to_its_end(fail())
 
 
 async def test_a_service_that_stops_ends_its_tasks_before_its_resources() -> None:
