@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lucid import catalog
-from lucid.catalog import CatalogError
+from lucid.catalog_reader import CatalogError
 from lucid.kit import openapi
 
 OBSERVERS = "observers: {prometheus: {group: support, user: prometheus, ports: [9090]}}\n"

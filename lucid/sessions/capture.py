@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 import lucid
+from lucid.kit.logs import log
 from lucid.kit.tasks import to_its_end
 from lucid.sessions import grab
 from lucid.sessions.capture_process import CaptureProcess
@@ -145,13 +146,13 @@ class Capture:
 
     async def _close(self) -> None:
         self._kill()
-        self._remove_cookie()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._encoder.close()
         await self._grabber.close()
         await self._watch.close()
+        self._remove_cookie()
 
     async def _start(self) -> None:
         if self._xauthority is not None and self._cookie is not None:
@@ -244,8 +245,12 @@ class Capture:
         return CaptureEnd(EndCause.FAILED, f"the grabber ended with status {status}: {words}")
 
     def _remove_cookie(self) -> None:
-        if self._xauthority is not None:
+        if self._xauthority is None:
+            return
+        try:
             self._xauthority.unlink(missing_ok=True)
+        except OSError as error:  # a disk that has become read-only, say: its cookie ends with the display
+            log.warning("a display's cookie is left behind", file=str(self._xauthority), error=str(error))
 
 
 def grabber_command(display: int, size: ScreenSize, frame_rate: int) -> list[str]:

@@ -23,6 +23,8 @@ class Crowd(msgspec.Struct):
     clients: int
     requests: int
     """Of all its clients together."""
+    again: bool = False
+    """Whether a refused one is sent again until it is admitted: what others have leased comes back."""
 
 
 async def admitted(crowd: Crowd) -> int:
@@ -36,7 +38,11 @@ async def admitted(crowd: Crowd) -> int:
             nonlocal left, count
             while left:
                 left -= 1
-                verdict = await limiter.admit(kind, "key")
+                while True:
+                    verdict = await limiter.admit(kind, "key")
+                    if verdict.admitted or not crowd.again:
+                        break
+                    await asyncio.sleep(0.02)
                 count += verdict.admitted
                 await asyncio.sleep(0)  # as between two requests of one connection
 
