@@ -121,7 +121,7 @@ async def test_a_session_lives_from_its_first_chunk_to_its_tombstone(
             await client.call(contract.ERASE, SessionPath(session))
 
         async def deleted() -> bool:
-            return (await alice.get(session)).state == "deleted"
+            return (await admin.get(session)).state == "deleted"
 
         await until(deleted, 30)
     finally:
