@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient, pool_shared
+from pymongo.asynchronous import pool
 
 from lucid.dev import servers
 from lucid.dev.processes import Processes
@@ -35,19 +36,23 @@ def _given_up_connects_leave_no_sockets() -> Iterator[None]:
 
     Python closes it a moment later, and warns, which would fail whichever test comes next.
     """
-    connect = pool_shared._async_create_connection
+    connect, configure = pool_shared._async_create_connection, pool_shared._configured_protocol_interface
 
-    async def closing(*arguments: Any) -> socket.socket:
-        try:
-            return await connect(*arguments)
-        except asyncio.CancelledError as given_up:
-            for frame, _ in traceback.walk_tb(given_up.__traceback__):
-                if isinstance(opened := frame.f_locals.get("sock"), socket.socket):
-                    opened.close()
-            raise
+    def closing(opens: Any) -> Any:
+        async def opened_or_closed(*arguments: Any) -> Any:
+            try:
+                return await opens(*arguments)
+            except asyncio.CancelledError as given_up:
+                for frame, _ in traceback.walk_tb(given_up.__traceback__):
+                    if isinstance(opened := frame.f_locals.get("sock"), socket.socket):
+                        opened.close()
+                raise
+
+        return opened_or_closed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool_shared, "_async_create_connection", closing)
+        patch.setattr(pool_shared, "_async_create_connection", closing(connect))
+        patch.setattr(pool, "_configured_protocol_interface", closing(configure))
         yield
 
 
