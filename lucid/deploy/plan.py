@@ -45,6 +45,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     sockets: tuple[Socket, ...]
     credentials: tuple[str, ...]
     runs: tuple[str, ...]
+    reads: tuple[str, ...]
+    """What it may see of its host: `lucid.catalog.Sight`."""
     after: tuple[str, ...]
     """Units of services on the same host that it calls."""
     environment: dict[str, str]
@@ -102,6 +104,7 @@ def _unit(catalog: Catalog, site: Site, host: Host, service: Service) -> Unit:
         ),
         credentials=service.credentials,
         runs=service.runs,
+        reads=tuple(sight.value for sight in service.reads),
         after=tuple(
             f"lucid-{name}.service" for name in service.calls if catalog.services[name].group in host.groups
         ),
