@@ -58,7 +58,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     memory_limit_bytes: int | None
     oom_kills: int | None
     read_bytes: int | None
-    """From disks. Of bytes written, version 1 of control groups counts only those that bypass the cache."""
+    """From disks. Version 1 of control groups counts of bytes written those that the session waited for
+    (fsync, direct), and from Linux 6.10 on nothing of a disk for which no group has a limit."""
     written_bytes: int | None
     processes: int
     tasks: int | None
