@@ -18,9 +18,9 @@ from lucid.evidence import policy as policies
 from lucid.evidence.errors import EvidenceError
 from lucid.kit.errors import Code, Conflict, Invalid, NotFound, Unavailable
 from lucid.kit.logs import log
-from lucid.rdp import connected, slots, xrdp_config
+from lucid.rdp import connected, slot_directory, slots
 from lucid.rdp.logins import Question
-from lucid.rdp.slots import Directory, Kept
+from lucid.rdp.slot_directory import Directory, Kept
 from lucid.rdp.systemd import Systemd, UnitError
 
 START_SECONDS = 10.0
@@ -42,7 +42,7 @@ class Desks:
 
     def recover(self) -> None:
         """Takes up the slots of an earlier life. One that cannot be read is left for `end`."""
-        for port in slots.in_use(self._root):
+        for port in slot_directory.in_use(self._root):
             try:
                 kept = Directory(self._root, port).read()
             except msgspec.MsgspecError as error:
@@ -80,18 +80,18 @@ class Desks:
             if await self._desktop_state(port) != "running":
                 raise Conflict(f"the desktop at port {port} is over", code=Code.SESSION_STATE)
             directory = Directory(self._root, port)
-            await self._stop(xrdp_config.unit_of_listener(port))
+            await self._stop(slots.listener_of(port))
             now = time.time_ns() // 1_000_000
             kept = msgspec.structs.replace(kept, admission=admission, admitted_ms=now, logged_in_ms=None)
             await self._keep(port, kept)
             await asyncio.to_thread(directory.admit, admission)
-            await self._begin(xrdp_config.unit_of_listener(port))
+            await self._begin(slots.listener_of(port))
             return contract.Admitted(certificate_sha256=await asyncio.to_thread(self._fingerprint))
 
     async def close(self, port: int) -> None:
         """Listens no more; nothing there is no error. Raises Unavailable."""
         async with self._lock(port):
-            await self._stop(xrdp_config.unit_of_listener(port))
+            await self._stop(slots.listener_of(port))
             if kept := self._kept.get(port):
                 await self._keep(port, msgspec.structs.replace(kept, admission=None))
 
@@ -99,8 +99,8 @@ class Desks:
         """Ends the slot's desktop and removes all of it; nothing there is no error. Raises Unavailable."""
         async with self._lock(port):
             # The directory goes last: as long as it is there, the slot is known to be in use.
-            await self._stop(xrdp_config.unit_of_listener(port))
-            await self._stop(xrdp_config.unit_of_desktop(port))
+            await self._stop(slots.listener_of(port))
+            await self._stop(slots.desktop_of(port))
             await asyncio.to_thread(Directory(self._root, port).remove)
             if self._kept.pop(port, None) is not None:
                 log.info("slot is free", port=port)
@@ -145,18 +145,18 @@ class Desks:
 
     async def _start(self, port: int, desktop: contract.Desktop, policy: policies.TrustPolicy) -> None:
         directory = Directory(self._root, port)
-        await self._stop(xrdp_config.unit_of_listener(port))
-        await self._stop(xrdp_config.unit_of_desktop(port))
+        await self._stop(slots.listener_of(port))
+        await self._stop(slots.desktop_of(port))
         await asyncio.to_thread(directory.remove)
         try:
             await asyncio.to_thread(directory.make, desktop, policy, secrets.token_hex(16))
             self._kept[port] = Kept(desktop=desktop)
-            await self._begin(xrdp_config.unit_of_desktop(port))
+            await self._begin(slots.desktop_of(port))
             await self._listening(port, directory)
         except BaseException:
             self._kept.pop(port, None)
             with suppress(Unavailable):
-                await self._stop(xrdp_config.unit_of_desktop(port))
+                await self._stop(slots.desktop_of(port))
             await asyncio.to_thread(directory.remove)
             raise
         log.info("desktop started", port=port, session_id=desktop.session)
@@ -172,7 +172,7 @@ class Desks:
 
     async def _view(self, port: int, kept: Kept, clients: dict[int, tuple[str, ...]]) -> contract.Slot:
         try:
-            listener = await self._systemd.state(xrdp_config.unit_of_listener(port))
+            listener = await self._systemd.state(slots.listener_of(port))
         except UnitError as error:
             raise _away(error) from None
         return contract.Slot(
@@ -186,7 +186,7 @@ class Desks:
 
     async def _desktop_state(self, port: int) -> contract.DesktopState:
         try:
-            state = await self._systemd.state(xrdp_config.unit_of_desktop(port))
+            state = await self._systemd.state(slots.desktop_of(port))
         except UnitError as error:
             raise _away(error) from None
         return _STATES.get(state, "over")

@@ -6,19 +6,10 @@ xrdp does not offer the channel, no chansrv serves it, the X server has no devic
 
 from lucid.contracts.xrdp import LOGIN_PORT, display_number
 from lucid.evidence.policy import TrustPolicy
+from lucid.rdp import slots
 
 SOCKETS = "/run/xrdp/sockdir"
 """Where xrdp, xorgxrdp and chansrv meet; each session's units see a directory of their own there."""
-
-
-def unit_of_listener(port: int) -> str:
-    """The systemd unit that listens."""
-    return f"lucid-xrdp@{port}.service"
-
-
-def unit_of_desktop(port: int) -> str:
-    """The systemd unit of X server and desktop."""
-    return f"lucid-desktop@{port}.service"
 
 
 def needs_channels(policy: TrustPolicy) -> bool:
@@ -28,7 +19,7 @@ def needs_channels(policy: TrustPolicy) -> bool:
 
 def xrdp_ini(port: int, policy: TrustPolicy) -> str:
     """xrdp.ini of the session's listener: one port, TLS only, one desktop, the policy's channels."""
-    credentials = f"/run/credentials/{unit_of_listener(port)}"
+    credentials = f"/run/credentials/{slots.listener_of(port)}"
     display = display_number(port)
     channels = {
         "rdpdr": False,  # drives, printers, smart cards
