@@ -1,11 +1,7 @@
 """What session-api tells of sessions beyond their books, and what of them can be changed."""
 
 import asyncio
-import hashlib
 import time
-from typing import Any
-
-import rfc8785
 
 from lucid.contracts import session_anchoring as anchoring
 from lucid.contracts import session_api as contract
@@ -16,17 +12,13 @@ from lucid.evidence import leaf as leaves
 from lucid.evidence.manifest import InterimAnchor, Manifest
 from lucid.kit.app import Call, Handlers
 from lucid.kit.client import CLIENT
-from lucid.kit.errors import Forbidden, NotFound
+from lucid.kit.errors import Code, Conflict, Forbidden, NotFound
 from lucid.kit.routes import Access, Nothing
 from lucid.sessions import figures
+from lucid.sessions.api_record import RECORDING, is_managed, policy_sha256
 from lucid.sessions.api_session import STORE, owned
 from lucid.sessions.api_store import view
 from lucid.sessions.closing import session_leaves
-
-RECORDING = ("frame_rate", "quality", "max_bytes")
-"""What decides how a session is recorded."""
-POLICY = (*RECORDING, "retention_days")
-"""What was agreed on before the first frame; the manifest names the hash of these."""
 
 handlers = Handlers()
 
@@ -58,6 +50,12 @@ async def update(call: Call, params: SessionPath, body: contract.UpdateSession) 
     record = await owned(call, params.session)
     changes = {name: value for name in ("name", *RECORDING) if (value := getattr(body, name)) is not None}
     fixes = not changes.keys().isdisjoint(RECORDING)
+    if fixes and is_managed(record):
+        raise Conflict(
+            "how a remote desktop is recorded is its owner's signed policy; only the name can be changed",
+            code=Code.SESSION_STATE,
+            state=record["state"],
+        )
     if fixes:
         changes["policy_sha256"] = policy_sha256({**record, **changes})
     if not changes:
@@ -130,11 +128,6 @@ async def manifest_entry(call: Call, params: contract.ManifestPath, _: Nothing) 
         index=anchor.index,
         height=anchor.height,
     )
-
-
-def policy_sha256(session: dict[str, Any]) -> str:
-    """SHA-256 (hex) of what is recorded and how long it is kept, as canonical JSON (RFC 8785)."""
-    return hashlib.sha256(rfc8785.dumps({name: session[name] for name in POLICY})).hexdigest()
 
 
 def _manifest(anchor: anchoring.Anchor) -> Manifest:
