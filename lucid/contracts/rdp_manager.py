@@ -4,7 +4,6 @@ from typing import Annotated
 
 import msgspec
 
-from lucid.contracts.session_api import RetentionDays, SessionBytes
 from lucid.contracts.session_controller import Ending, State
 from lucid.contracts.types import (
     EnvelopeText,
@@ -12,6 +11,8 @@ from lucid.contracts.types import (
     Hash,
     Milliseconds,
     PageLimit,
+    RetentionDays,
+    SessionBytes,
     SessionId,
     SessionPath,
     Text,
