@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from lucid.catalog import Catalog, Group, Tls
 from lucid.deploy.public_certificate import VARIABLE, Acme, Own
 from lucid.deploy.site import Site
+from lucid.variants import HOSTS
 
 
 def problems(catalog: Catalog, site: Site) -> tuple[str, ...]:
@@ -44,6 +45,7 @@ def _data(site: Site) -> Iterator[str]:
 
 def _ports(catalog: Catalog, site: Site) -> Iterator[str]:
     """Groups whose ports clash may not share a host."""
+    way_out = "give each group its host" + (", or set lucid_ports: local" if site.ports == HOSTS else "")
     sockets = [
         (service.name, service.group, listen.port)
         for service in catalog.services.values()
@@ -55,7 +57,7 @@ def _ports(catalog: Catalog, site: Site) -> Iterator[str]:
             if group not in host.groups:
                 continue
             if other := taken.get(port):
-                yield f"host {host.name}: {name} and {other} both want port {port}; give each group its host"
+                yield f"host {host.name}: {name} and {other} both want port {port}; {way_out}"
             taken[port] = name
 
 
