@@ -146,7 +146,7 @@ def show(lab: Lab, as_json: bool) -> None:
         return
     table = Table(title=f"lab {lab.name}", title_style="bold", title_justify="left", box=ROUNDED)
     for title in ("host", "group", "segment", "health"):
-        table.add_column(title, no_wrap=True)
+        table.add_column(title, no_wrap=title != "group")
     for title in ("units", "failed", "memory"):
         table.add_column(title, justify="right", no_wrap=True)
     for earlier, item in zip([found[0], *found], found, strict=False):

@@ -32,7 +32,7 @@ def router_rules(lab: Lab) -> tuple[str, str]:
     """What the router between the segments lets pass, IPv4 and IPv6: the flows from one to the other."""
     try:
         site = read(lab.inventory.path.parent)
-        found = flows(site.adapted(catalog.load()), site)
+        found = flows(site.adapted(catalog.shipped()), site)
     except SiteError as error:
         raise LabError(str(error)) from None
     return rules.forward(site, found, 4), rules.forward(site, found, 6)

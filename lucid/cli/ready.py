@@ -41,7 +41,7 @@ def ready(names: tuple[str, ...], seconds: float, directory: Path, settings: Pat
     known = catalog.load().services
     if unknown := [name for name in names if name not in known]:
         raise Misuse(f"no service is called {unknown[0]}; `lucid services` lists them")
-    missing = run(_wait([_as_set(name, settings) for name in names], seconds, directory))
+    missing = run(_wait([as_set(name, settings) for name in names], seconds, directory))
     if missing:
         said = "\n".join(
             f"  {name}: {found.status} {found.detail}".rstrip() for name, found in missing.items()
@@ -49,7 +49,7 @@ def ready(names: tuple[str, ...], seconds: float, directory: Path, settings: Pat
         raise Away(f"not ready after {seconds:g} s:\n{said}")
 
 
-def _as_set(name: str, directory: Path) -> catalog.Service:
+def as_set(name: str, directory: Path) -> catalog.Service:
     """The service as its settings on this host have it; as the environment has it where there are none."""
     file = directory / f"{name}.env"
     try:

@@ -54,7 +54,7 @@ def _site(groups: Groups, hostvars: Hostvars) -> site.Site:
 
 
 def _catalog(found: site.Site) -> catalog.Catalog:
-    return found.adapted(catalog.load())
+    return found.adapted(catalog.shipped())
 
 
 def firewall(host: str, groups: Groups, hostvars: Hostvars, version: int) -> str:
