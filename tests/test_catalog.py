@@ -172,8 +172,7 @@ class TestABadCatalogue:
             ("- a\n", "the catalogue must be a mapping of names"),
             ("text", "the catalogue must be a mapping of names"),
             (
-                "stores:\nobservers: []\nexporters: []\ncarriers: {}\nlisteners: {}\n"
-                "services: {}\ngroups: {}\n",
+                "stores:\nobservers: []\nexporters: []\ncarriers: {}\nlisteners: {}\nservices: {}\ngroups:\n",
                 "stores must be a mapping of names",
             ),
             ("a: 1\n---\nb: 2\n", "not YAML"),

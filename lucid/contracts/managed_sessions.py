@@ -12,6 +12,7 @@ from lucid.contracts.types import (
     Text,
     UserId,
 )
+from lucid.evidence.policy import Quality
 from lucid.kit.hosts import HostName
 
 
