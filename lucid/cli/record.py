@@ -19,7 +19,7 @@ from lucid.cli.recording import Progress, Recording, Show
 from lucid.cli.sessions import Details, details_of
 from lucid.cli.target import json_option, target_options
 from lucid.contracts.session_api import CreateSession
-from lucid.contracts.session_recorder import Quality
+from lucid.evidence.policy import Quality
 
 PLAIN_SECONDS = 5.0
 """How often a line is printed where there is no terminal."""

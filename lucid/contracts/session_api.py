@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from lucid.contracts.session_pipeline import Pipeline
-from lucid.contracts.session_recorder import Cookie, Display, Quality
+from lucid.contracts.session_recorder import Cookie, Display
 from lucid.contracts.types import (
     Count,
     FrameRate,
@@ -19,6 +19,7 @@ from lucid.contracts.types import (
     UserId,
 )
 from lucid.evidence.bundle import MEDIA_TYPE
+from lucid.evidence.policy import Quality
 from lucid.kit.errors import Code
 from lucid.kit.routes import Access, Nothing, Route, Stream
 

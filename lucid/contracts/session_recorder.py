@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from lucid.contracts.types import FrameRate, Hash, SessionId, SessionPath, UserId
+from lucid.evidence.policy import Quality
 from lucid.kit.errors import Code
 from lucid.kit.routes import Nothing, Route
 
@@ -16,7 +17,6 @@ Display = Annotated[
 Cookie = Annotated[
     str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$", description="MIT-MAGIC-COOKIE-1 of the display, hex.")
 ]
-Quality = Literal["low", "medium", "high", "ultra"]
 
 
 class StartRecording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -18,10 +18,14 @@ DEFAULT_LIMIT = 64 * 1024
 
 
 def encode(record: msgspec.Struct) -> bytes:
-    """Return the canonical JSON of `record`; raise FormatError if one of its values breaks its own rules."""
+    """Return the canonical JSON of `record`; raise FormatError if one of its values breaks its own rules.
+
+    A field with an empty object is left out: a group in which nothing is set has no second spelling.
+    """
     kind = type(record)
     try:
-        data = rfc8785.dumps(msgspec.to_builtins(record))
+        fields = msgspec.to_builtins(record)
+        data = rfc8785.dumps({name: value for name, value in fields.items() if value != {}})
         msgspec.json.decode(data, type=kind)
     except (rfc8785.CanonicalizationError, msgspec.ValidationError) as error:
         raise FormatError(kind.__name__, str(error)) from error

@@ -5,7 +5,6 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 
 from lucid.evidence import dsse, statements
-from lucid.evidence.errors import SignatureError
 from lucid.evidence.fields import Digest, Millis, Name, Record, Text
 from lucid.evidence.statements import Statement
 
@@ -61,18 +60,13 @@ class Genesis(Statement, frozen=True, kw_only=True):
 
 def verify_registration(envelope: dsse.Envelope) -> Registration:
     """Return the registration if the key it introduces signed it; raise an EvidenceError otherwise."""
-    _require_type(envelope, Registration)
+    statements.require_type(envelope, Registration)
     claimed = statements.read(envelope, Registration)
     return statements.verify(envelope, Registration, bytes.fromhex(claimed.public_key))
 
 
 def verify_genesis(envelope: dsse.Envelope) -> Genesis:
     """Return the genesis if the first validator it names signed it; raise an EvidenceError otherwise."""
-    _require_type(envelope, Genesis)
+    statements.require_type(envelope, Genesis)
     claimed = statements.read(envelope, Genesis)
     return statements.verify(envelope, Genesis, bytes.fromhex(claimed.validators[0].public_key))
-
-
-def _require_type(envelope: dsse.Envelope, kind: type[Statement]) -> None:
-    if envelope.payload_type != kind.PAYLOAD_TYPE:
-        raise SignatureError(f"the envelope holds {envelope.payload_type!r}, not {kind.PAYLOAD_TYPE!r}")

@@ -5,6 +5,7 @@ from typing import ClassVar, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from lucid.evidence import canonical, dsse
+from lucid.evidence.errors import SignatureError
 from lucid.evidence.fields import Record
 
 
@@ -31,3 +32,9 @@ def verify(envelope: dsse.Envelope, kind: type[S], public_key: bytes) -> S:
     """Return the statement if `public_key` signed it; raise SignatureError or FormatError otherwise."""
     dsse.verify(envelope, kind.PAYLOAD_TYPE, public_key)
     return read(envelope, kind)
+
+
+def require_type(envelope: dsse.Envelope, kind: type[Statement]) -> None:
+    """Raise SignatureError unless the envelope says that it holds a `kind`; nothing else is checked."""
+    if envelope.payload_type != kind.PAYLOAD_TYPE:
+        raise SignatureError(f"the envelope holds {envelope.payload_type!r}, not {kind.PAYLOAD_TYPE!r}")

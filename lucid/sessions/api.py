@@ -37,6 +37,7 @@ from lucid.sessions.closing import Closer, session_leaves
 from lucid.sessions.erasure import Eraser
 from lucid.sessions.follower import Follower
 from lucid.sessions.life_store import LifeStore
+from lucid.sessions.policy import POLICY, policy_sha256
 from lucid.sessions.signer import Signer
 from lucid.sessions.states import SESSION
 
@@ -70,7 +71,7 @@ handlers = Handlers(api_views.handlers, api_access.handlers, api_life.handlers)
 @handlers.on(contract.CREATE)
 async def create_session(call: Call, _: Nothing, body: contract.CreateSession) -> contract.Session:
     """Writes the session down. What it may and must record, and for how long, is fixed here, by hash."""
-    policy = {name: getattr(body, name) for name in api_views.POLICY}
+    agreed = {name: getattr(body, name) for name in POLICY} | {"trust": None}
     record: Document = {
         "_id": str(uuid.uuid4()),
         "name": body.name,
@@ -79,8 +80,8 @@ async def create_session(call: Call, _: Nothing, body: contract.CreateSession) -
         "created_ms": time.time_ns() // 1_000_000,
         "started_ms": None,
         "ended_ms": None,
-        **policy,
-        "policy_sha256": api_views.policy_sha256(policy),
+        **agreed,
+        "policy_sha256": policy_sha256(agreed),
         "chunks": 0,
         "raw_bytes": 0,
         "end_reason": None,

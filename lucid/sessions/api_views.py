@@ -1,11 +1,7 @@
 """What session-api tells of sessions beyond their books, and what of them can be changed."""
 
 import asyncio
-import hashlib
 import time
-from typing import Any
-
-import rfc8785
 
 from lucid.contracts import session_anchoring as anchoring
 from lucid.contracts import session_api as contract
@@ -22,11 +18,7 @@ from lucid.sessions import figures
 from lucid.sessions.api_session import STORE, owned
 from lucid.sessions.api_store import view
 from lucid.sessions.closing import session_leaves
-
-RECORDING = ("frame_rate", "quality", "max_bytes")
-"""What decides how a session is recorded."""
-POLICY = (*RECORDING, "retention_days")
-"""What was agreed on before the first frame; the manifest names the hash of these."""
+from lucid.sessions.policy import RECORDING, policy_sha256
 
 handlers = Handlers()
 
@@ -130,11 +122,6 @@ async def manifest_entry(call: Call, params: contract.ManifestPath, _: Nothing) 
         index=anchor.index,
         height=anchor.height,
     )
-
-
-def policy_sha256(session: dict[str, Any]) -> str:
-    """SHA-256 (hex) of what is recorded and how long it is kept, as canonical JSON (RFC 8785)."""
-    return hashlib.sha256(rfc8785.dumps({name: session[name] for name in POLICY})).hexdigest()
 
 
 def _manifest(anchor: anchoring.Anchor) -> Manifest:

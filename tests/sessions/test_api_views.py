@@ -14,16 +14,19 @@ from lucid.contracts import auth_service as auth
 from lucid.contracts import session_api as contract
 from lucid.contracts.types import SessionPath
 from lucid.evidence import dsse, statements
+from lucid.evidence import policy as trust_policies
 from lucid.evidence.manifest import Manifest
 from lucid.kit.errors import Code, Conflict, Forbidden, Invalid, LucidError, NotFound
 from lucid.kit.routes import NOTHING, Route
 from lucid.kit.tls import internal_name
+from lucid.sessions.policy import policy_sha256
 from lucid.sessions.states import SESSION
 from tests.deployment import Deployment, deployment
 from tests.sessions.kept import keep, rewrite, video
 from tests.sessions.people import Person, administrator, person
 from tests.sessions.screens import Screen
 from tests.sessions.test_api import ALL, SETTINGS, begin, completed
+from tests.sessions.test_policy import OWNER, TRUST
 from tests.sessions.waiting import until
 
 
@@ -126,6 +129,16 @@ class TestAChange:
         assert short.policy_sha256 != long.policy_sha256
         policy = b'{"frame_rate":30,"max_bytes":10737418240,"quality":"high","retention_days":1}'
         assert short.policy_sha256 == hashlib.sha256(policy).hexdigest()
+
+    async def test_leaves_the_trust_policy_in_the_hash(self, house: Deployment, alice: Person) -> None:
+        session = await alice.create(frame_rate=10)
+        envelope = trust_policies.sign(TRUST, OWNER).decode()
+        record = {"frame_rate": 10, "quality": "high", "max_bytes": 10 * 1024**3, "retention_days": 30}
+        agreed = policy_sha256(record | {"trust": envelope})
+        await rewrite(house, session, trust=envelope, policy_sha256=agreed)
+        change = contract.UpdateSession(frame_rate=25)
+        changed = await ask(alice, contract.UPDATE, SessionPath(session), change)
+        assert changed.policy_sha256 == policy_sha256(record | {"frame_rate": 25, "trust": envelope})
 
     async def test_of_nothing_changes_nothing(self, alice: Person) -> None:
         session = await alice.create(name="as it is")
