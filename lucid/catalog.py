@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import yaml
@@ -31,7 +31,7 @@ Program = Annotated[str, msgspec.Meta(pattern=r"^/usr/bin/[a-z0-9.-]+$")]
 Dotted = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+$")]
 Factory = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+:[a-z_]+$")]
 
-_SECTIONS = ("stores", "observers", "exporters", "carriers", "services")
+_SECTIONS = ("groups", "stores", "observers", "exporters", "carriers", "services")
 MONGODB = "mongodb"
 REDIS = "redis"
 OFFSET_VARIABLE = variants.OFFSET_VARIABLE
@@ -55,6 +55,13 @@ class Group(StrEnum):
     DATA = "data"
     SUPPORT = "support"
     TRON = "tron"
+
+
+class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A host group whose services are called."""
+
+    hosts: Literal["one", "several"]
+    """How many it may have: with several, a service of it is called on a certain one."""
 
 
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -168,6 +175,11 @@ class Catalog(msgspec.Struct, frozen=True):
     observers: dict[str, Observer]
     exporters: dict[str, Exporter]
     carriers: dict[str, Carrier]
+    groups: dict[Group, Placement]
+
+    def may_have_several(self, group: Group) -> bool:
+        """Whether the services of a group are called on a certain host, by its name."""
+        return group in self.groups and self.groups[group].hosts == "several"
 
     def callers_of(self, name: str) -> frozenset[str]:
         """The services whose certificate `name` admits."""
@@ -240,9 +252,21 @@ def parse(text: str, source: str) -> Catalog:
         name: reader.convert(node, Service, f"service {name}", {"name": name})
         for name, node in service_nodes.items()
     }
-    catalog = Catalog(services, stores, observers, exporters, carriers)
+    groups = _groups(reader, top["groups"], services)
+    catalog = Catalog(services, stores, observers, exporters, carriers, groups)
     _check(catalog, reader, service_nodes, store_nodes)
     return catalog
+
+
+def _groups(reader: Reader, node: yaml.Node, services: dict[str, Service]) -> dict[Group, Placement]:
+    found = reader.section(node, Placement, "group")
+    called = {services[name].group for each in services.values() for name in each.calls if name in services}
+    for name, at in reader.mapping(node, "groups").items():
+        if name not in set(Group):
+            raise reader.fail(at, f"group {name} is none of {', '.join(Group)}")
+        if name not in called:
+            raise reader.fail(at, f"group {name}: nobody calls its services, so it needs no entry here")
+    return {Group(name): placement for name, placement in found.items()}
 
 
 def _check(
