@@ -28,10 +28,11 @@ Collection = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{1,40}$")]
 Credential = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{1,40}$")]
 UnitName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z-]{1,40}\.service$")]
 Program = Annotated[str, msgspec.Meta(pattern=r"^/usr/bin/[a-z0-9.-]+$")]
+Directory = Annotated[str, msgspec.Meta(pattern=r"^/run/lucid-[a-z-]+$")]
 Dotted = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+$")]
 Factory = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+:[a-z_]+$")]
 
-_SECTIONS = ("groups", "stores", "observers", "exporters", "carriers", "services")
+_SECTIONS = ("groups", "stores", "observers", "exporters", "carriers", "listeners", "services")
 MONGODB = "mongodb"
 REDIS = "redis"
 OFFSET_VARIABLE = variants.OFFSET_VARIABLE
@@ -121,6 +122,17 @@ class Carrier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What it listens on, on loopback."""
 
 
+class Listener(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A program that a service starts for people, one for each session."""
+
+    user: Name
+    service: Name
+    ports: tuple[Port, Port]
+    """The first and the last."""
+    asks: Port
+    """Where it asks the service who may log in, on loopback."""
+
+
 class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One service, as the catalogue declares it."""
 
@@ -148,6 +160,12 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """What its keys in Redis begin with, behind `lucid:`; services that name the same share them."""
     credentials: tuple[Credential, ...] = ()
     runs: tuple[Program, ...] = ()
+    groups: tuple[Name, ...] = ()
+    """Unix groups that it is in beside its own."""
+    writes: tuple[Directory, ...] = ()
+    """Directories that it may write to beside its own."""
+    needs: Literal["systemd"] | None = None
+    """What the single-machine stack does not have, so that the service is no part of it."""
     reloads: bool = True
     """Whether its processes can be replaced, the new ones beside the old."""
 
@@ -175,6 +193,7 @@ class Catalog(msgspec.Struct, frozen=True):
     observers: dict[str, Observer]
     exporters: dict[str, Exporter]
     carriers: dict[str, Carrier]
+    listeners: dict[str, Listener]
     groups: dict[Group, Placement]
 
     def may_have_several(self, group: Group) -> bool:
@@ -247,14 +266,16 @@ def parse(text: str, source: str) -> Catalog:
     observers = reader.section(top["observers"], Observer, "observer")
     exporters = reader.section(top["exporters"], Exporter, "exporter")
     carriers = reader.section(top["carriers"], Carrier, "carrier")
+    listeners = reader.section(top["listeners"], Listener, "listener")
     service_nodes = reader.mapping(top["services"], "services")
     services = {
         name: reader.convert(node, Service, f"service {name}", {"name": name})
         for name, node in service_nodes.items()
     }
     groups = _groups(reader, top["groups"], services)
-    catalog = Catalog(services, stores, observers, exporters, carriers, groups)
+    catalog = Catalog(services, stores, observers, exporters, carriers, listeners, groups)
     _check(catalog, reader, service_nodes, store_nodes)
+    _check_listeners(catalog, reader, reader.mapping(top["listeners"], "listeners"))
     return catalog
 
 
@@ -341,6 +362,17 @@ def _check_carriers(catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Node
                 raise reader.fail(at, f"group {service.group.value} has no carrier `{listen.carrier}`")
             if listen.tls is not Tls.NONE or i == 0:
                 raise reader.fail(at, "a carrier's socket has `tls: none` and stands behind another one")
+
+
+def _check_listeners(catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Node]) -> None:
+    for name, listener in catalog.listeners.items():
+        first, last = listener.ports
+        if listener.service not in catalog.services:
+            at = reader.find(nodes[name], "$.service")
+            raise reader.fail(at, f"listener {name} belongs to `{listener.service}`, which the catalogue lacks")
+        if not listener.asks < first < last:
+            at = reader.find(nodes[name], "$.ports")
+            raise reader.fail(at, f"listener {name} needs `ports`, the first below the last, above `asks`")
 
 
 def _check_ports(

@@ -60,10 +60,15 @@ services:
     calls: []
 exporters: {node-exporter: {user: prometheus, port: 9100}}
 carriers: {tor: {user: debian-tor, group: edge, ports: [9050]}, far: {user: far, group: core, ports: []}}
+listeners: {desk: {user: desk, service: deep, ports: [9200, 9299], asks: 9199}}
 groups: {core: {hosts: several}}
 """
 
 BAD = {
+    "listener of nobody": ("service: deep, ports", "service: dep, ports", 46,
+        "listener desk belongs to `dep`, which the catalogue lacks"),
+    "listener without a range": ("ports: [9200, 9299]", "ports: [9299, 9200]", 46,
+        "listener desk needs `ports`, the first below the last, above `asks`"),
     "unknown callee": ("      - deep\n", "      - dep\n", 20,
         "service front calls `dep`, which the catalogue lacks"),
     "itself": ("      - deep\n", "      - front\n", 20, "service front calls itself"),
@@ -167,7 +172,14 @@ class TestABadCatalogue:
             ("- a\n", "the catalogue must be a mapping of names"),
             ("text", "the catalogue must be a mapping of names"),
             (
-                "stores:\nobservers: []\nexporters: []\ncarriers: {}\nservices: {}\ngroups: {}\n",
+                "stores:
+observers: []
+exporters: []
+carriers: {}
+listeners: {}
+services: {}
+groups: {}
+",
                 "stores must be a mapping of names",
             ),
             ("a: 1\n---\nb: 2\n", "not YAML"),

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from lucid import catalog
 from lucid.contracts.session_recorder import Cookie, Display
 from lucid.contracts.types import EnvelopeText, Hash, Milliseconds, SessionId
 from lucid.kit.errors import Code
@@ -15,10 +16,15 @@ from lucid.kit.routes import Nothing, Route
 
 SERVICE = "xrdp"
 
-FIRST_PORT, LAST_PORT = 13389, 14389
+_LISTENER = catalog.load().listeners[SERVICE]
+FIRST_PORT, LAST_PORT = _LISTENER.ports
+LOGIN_PORT = _LISTENER.asks
+"""Where listeners ask on loopback whether a password is right."""
 FIRST_DISPLAY = 10
 SLOTS_DIRECTORY = "/run/lucid-rdp"
 """Holds a directory for each slot in use, named by its port."""
+ADMISSION_SETS = {4: "lucid-rdp4", 6: "lucid-rdp6"}
+"""The firewall's sets of who may reach which listener, by IP version."""
 USER_NAME = "lucid"
 """What RDP clients log in as; the password alone tells the sessions apart."""
 

@@ -14,6 +14,8 @@ from lucid.deploy.site import Host, Site
 
 ANYBODY = "anybody"
 CONTROL = "control"
+ADMITTED = "admitted"
+"""Whom the agent of the RDP host has let in, for a while."""
 SSH = 22
 
 
@@ -21,13 +23,15 @@ class Flow(msgspec.Struct, frozen=True, order=True):
     """TCP connections that may be opened."""
 
     source: str
-    """A host, ANYBODY or CONTROL."""
+    """A host, ANYBODY, ADMITTED or CONTROL."""
     user: str
     """Unix user on the source; empty where the source is no host of the site."""
     destination: str
     """A host."""
     port: int
     why: str
+    last: int = 0
+    """The last of a range of ports that begins with `port`; 0: there is only that one."""
 
 
 def flows(catalog: Catalog, site: Site) -> tuple[Flow, ...]:
@@ -38,6 +42,7 @@ def flows(catalog: Catalog, site: Site) -> tuple[Flow, ...]:
         *_observers(catalog, site),
         *_exporters(catalog, site),
         *_carriers(catalog, site),
+        *_listeners(catalog, site),
         *_doors(catalog, site),
     }
     return tuple(sorted(found))
@@ -109,6 +114,21 @@ def _carried(catalog: Catalog, host: Host, name: str, carrier: Carrier) -> Itera
             if listen.carrier == name and service.group in host.groups:
                 why = f"{name} brings people to {service.name}"
                 yield Flow(host.name, carrier.user, host.name, listen.port, why)
+
+
+def _listeners(catalog: Catalog, site: Site) -> Iterator[Flow]:
+    """What a service starts for people is open to those whom it has admitted, and asks it who they are."""
+    for name, listener in catalog.listeners.items():
+        first, last = listener.ports
+        for host in _running(catalog, site, listener.service):
+            yield Flow(ADMITTED, "", host.name, first, f"people use {name}", last)
+            why = f"{name} asks {listener.service}"
+            yield Flow(host.name, listener.user, host.name, listener.asks, why)
+
+
+def _running(catalog: Catalog, site: Site, service: str) -> tuple[Host, ...]:
+    found = catalog.services.get(service)
+    return site.of_group(found.group) if found else ()
 
 
 def _doors(catalog: Catalog, site: Site) -> Iterator[Flow]:

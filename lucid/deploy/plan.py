@@ -46,6 +46,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     sockets: tuple[Socket, ...]
     credentials: tuple[str, ...]
     runs: tuple[str, ...]
+    groups: tuple[str, ...]
+    writes: tuple[str, ...]
     after: tuple[str, ...]
     """Units of services on the same host that it calls."""
     environment: dict[str, str]
@@ -103,6 +105,8 @@ def _unit(catalog: Catalog, site: Site, host: Host, service: Service) -> Unit:
         ),
         credentials=service.credentials,
         runs=service.runs,
+        groups=service.groups,
+        writes=service.writes,
         after=tuple(
             f"lucid-{name}.service" for name in service.calls if catalog.services[name].group in host.groups
         ),
@@ -172,6 +176,11 @@ def users(catalog: Catalog, host: Host) -> tuple[str, ...]:
     """The unix users that must exist on a host before its firewall can name them."""
     found = {service.user for service in catalog.services.values() if service.group in host.groups}
     found |= {store.user for store in catalog.stores.values() if store.group in host.groups}
+    found |= {
+        listener.user
+        for listener in catalog.listeners.values()
+        if listener.service in catalog.services and catalog.services[listener.service].group in host.groups
+    }
     found |= {exporter.user for exporter in catalog.exporters.values()}
     found |= {carrier.user for name, carrier in catalog.carriers.items() if name in host.carriers}
     found |= {public_certificate.USER} if isinstance(host.certificate, Acme) else set()

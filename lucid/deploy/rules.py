@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from lucid.catalog import Group
-from lucid.deploy.flows import ANYBODY, CONTROL, Flow
+from lucid.contracts.xrdp import ADMISSION_SETS
+from lucid.deploy.flows import ADMITTED, ANYBODY, CONTROL, Flow
 from lucid.deploy.site import Address, Host, Network, Site
 
 LOG_GROUP = 5
@@ -83,10 +84,10 @@ def _inbound(host: Host, site: Site, flows: Sequence[Flow], version: int) -> Ite
     for flow in flows:
         if flow.destination != host.name or flow.source == host.name:
             continue
-        for source in _sources(flow, host, site, version):
-            where = f" -s {source}" if source else ""
+        ports = f"{flow.port}:{flow.last}" if flow.last else str(flow.port)
+        for where in _sources(flow, host, site, version):
             yield (
-                f"-A LUCID-IN{where} -p tcp -m tcp --dport {flow.port} -m conntrack --ctstate NEW"
+                f"-A LUCID-IN{where} -p tcp -m tcp --dport {ports} -m conntrack --ctstate NEW"
                 f" -m comment --comment {_quoted(flow.why)} -j ACCEPT"
             )
 
@@ -94,9 +95,11 @@ def _inbound(host: Host, site: Site, flows: Sequence[Flow], version: int) -> Ite
 def _sources(flow: Flow, host: Host, site: Site, version: int) -> list[str]:
     if flow.source == ANYBODY:
         return [""]
+    if flow.source == ADMITTED:
+        return [f" -m set --match-set {ADMISSION_SETS[version]} src,dst"]
     if flow.source == CONTROL:
-        return [str(network) for network in host.control if network.version == version]
-    return [str(address) for address in _of(site.named(flow.source).addresses, version)]
+        return [f" -s {network}" for network in host.control if network.version == version]
+    return [f" -s {address}" for address in _of(site.named(flow.source).addresses, version)]
 
 
 def _outbound(host: Host, site: Site, flows: Sequence[Flow], version: int) -> Iterator[str]:

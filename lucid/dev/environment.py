@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import Mapping
 
-from lucid import catalog
+from lucid import catalog, variants
 from lucid.dev import credentials
 from lucid.dev.layout import State
 from lucid.kit import hosts
@@ -16,6 +16,12 @@ DRAIN_SECONDS = 1.0
 DEFAULTS = {"BLOCK_TIME_SECONDS": "5", "ANCHOR_INTERVAL_SECONDS": "10", "RECORDER_LOST_SECONDS": "300"}
 """Settings that may be given to the whole stack in its own environment, and their values if they are not."""
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL", catalog.OFFSET_VARIABLE)
+
+
+def standing() -> catalog.Catalog:
+    """The catalogue without the services that need more than one machine's processes have."""
+    found = catalog.load()
+    return variants.only(found, [name for name, service in found.services.items() if not service.needs])
 
 
 def local_url(service: catalog.Service) -> str:
@@ -43,6 +49,7 @@ def of_service(
             **{name: os.environ.get(name, value) for name, value in DEFAULTS.items()},
             "ENVIRONMENT": "development",
             "LUCID_PORTS": "local",
+            **variants.variables(services, {}),
             "BIND_ADDRESS": LOOPBACK,
             "DRAIN_SECONDS": str(DRAIN_SECONDS),
             "STATE_DIRECTORY": str(kept),

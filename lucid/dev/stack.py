@@ -36,7 +36,7 @@ async def prepared(
     `fresh` forgets what earlier runs left. `say` is told in words what happens. Raises StackError if another
     stack holds the directory.
     """
-    names = catalog.load()
+    names = environment.standing()
     state.create()
     with running.hold(state):
         if fresh:
