@@ -1,12 +1,12 @@
-"""Keeps the RDP sessions of this host: begins them, lets people in, and sees them to their end.
+"""Begins the RDP sessions of this host, lets people in, and sees each session to its end.
 
-What a session is, is on disk before anything is done for it. Its end is begun by writing it down, too, and is
-done again and again until every step has succeeded, in whichever life of the service.
+What is to be done is on disk before anything is done. An end is tried again and again until every step of it has
+succeeded, in whichever life of the service.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable
 from functools import partial
 
 import msgspec
@@ -15,20 +15,18 @@ from lucid.contracts import session_controller as contract
 from lucid.contracts import xrdp
 from lucid.evidence import policy as policies
 from lucid.evidence.errors import EvidenceError
-from lucid.evidence.policy import TrustPolicy
-from lucid.kit import context
-from lucid.kit.errors import BY_LABEL, Code, Conflict, Invalid, LucidError, NotFound, StorageFull, Unavailable
-from lucid.kit.errors import raised as as_raised
+from lucid.kit import context, errors
+from lucid.kit.errors import Code, Conflict, Invalid, LucidError, Unavailable
 from lucid.kit.logs import log
 from lucid.kit.tasks import Tasks
 from lucid.rdp import controller_metrics as metrics
 from lucid.rdp import life
+from lucid.rdp.book import Book
 from lucid.rdp.life import End, Failure, Record
 from lucid.rdp.peers import Peers
-from lucid.rdp.records import Records
 
 WAIT_SECONDS = 8.0
-"""How long who asks for an end is kept waiting for it."""
+"""How long whoever asks for an end is kept waiting for it."""
 
 
 def now() -> float:
@@ -37,65 +35,52 @@ def now() -> float:
 
 
 class Keeper:
-    """All sessions of this host. Only this class changes their records."""
+    """All sessions of this host. `boot` names this boot of it."""
 
-    def __init__(self, records: Records, peers: Peers, tasks: Tasks, boot: str) -> None:
+    def __init__(self, book: Book, peers: Peers, tasks: Tasks, boot: str) -> None:
+        self.book = book
         self.peers = peers
         self.boot = boot
-        self.known: dict[str, Record] = {}
-        self.policies: dict[str, TrustPolicy] = {}
-        self._records = records
         self._tasks = tasks
-        self._changing: dict[str, asyncio.Lock] = {}
-        self._unsaved: set[str] = set()
-        """Sessions whose record on disk is older than what is known: the disk refused it."""
 
     async def recover(self) -> None:
         """Takes up what an earlier life of this service has left behind."""
-        for session, record in (await asyncio.to_thread(self._records.load)).items():
-            self.policies[session] = policies.verify(record.begin.trust.encode())
-            self.known[session] = record
+        await self.book.load()
+        for session, record in self.book.known.items():
+            log.info("session found", session_id=session, state=record.state)
             if end := life.left_behind(record, self.boot):
                 await self.mark(session, end)
-        log.info("sessions found", count=len(self.known))
-
-    def find(self, session: str) -> Record:
-        """The record of a session. Raises NotFound."""
-        if session not in self.known:
-            raise NotFound(f"there is no RDP session {session} on this host")
-        return self.known[session]
 
     async def begin(self, session: str, begin: contract.Begin) -> Record:
-        """Starts a desktop and its recording. The same again is no error, and fails as it did."""
-        known = self.known.get(session)
-        if known is None:
-            known = await self._write_down(session, begin)
-        if known.begin != begin:
+        """Starts a desktop and its recording. The same again is no error, or fails as it did."""
+        record = self.book.known.get(session) or await self._write_down(session, begin)
+        if record.begin != begin:
             raise Conflict(f"session {session} exists, and is another one")
         await self._tasks.ended(f"begin:{session}")
-        record = self.find(session)
+        record = self.book.find(session)
         if record.failure is not None:
-            raise as_raised(BY_LABEL[record.failure.code], record.failure.message)
-        if record.state in life.OVER:
-            raise _wrong_state(record)
+            raise errors.of_code(errors.BY_LABEL[record.failure.code], record.failure.message)
         if record.state == "starting":
-            raise Unavailable("the session's start was broken off; it will be ended")
-        return record
+            raise Unavailable("the start was broken off, for this service is ending")
+        return _not_over(record)
 
     async def admit(self, session: str, admission: xrdp.Admission) -> xrdp.Admitted:
-        """Lets one client in. From now on it has time to log in."""
-        record = self.find(session)
-        async with self.peers.alone_at(record.begin.port):
-            record = await self.change(session, _admitted)
-            if record.state not in life.LIVE:
+        """Lets one client in."""
+        port = self.book.find(session).begin.port
+        async with self.peers.alone_at(port):
+            record = await self.book.change(session, lambda record: life.admitted(record, now()))
+            if record.state == "starting":
                 raise _wrong_state(record)
-            return await self.peers.admit(record.begin.port, admission)
+            return await self.peers.admit(_not_over(record).begin.port, admission)
 
     async def disconnect(self, session: str) -> Record:
         """Cuts off whoever is connected."""
-        record = self.find(session)
-        if record.state in life.LIVE:
-            await self.peers.close(record.begin.port)
+        record = self.book.find(session)
+        if record.state not in life.LIVE:
+            return record
+        await self.peers.close(record.begin.port)
+        if record.state == "connected":
+            record = await self.book.change(session, lambda record: life.disconnected(record, now()))
         return record
 
     async def end(self, session: str, end: End) -> Record:
@@ -103,18 +88,15 @@ class Keeper:
         record = await self.mark(session, end)
         if record.state == "ending":
             self.go_on(session)
-            await asyncio.wait(
-                [asyncio.ensure_future(self._tasks.ended(f"end:{session}"))],
-                timeout=context.remaining(WAIT_SECONDS),
-            )
-        return self.known.get(session, record)
+            await self._ended(session, context.remaining(WAIT_SECONDS))
+        return self.book.known.get(session, record)
 
     async def mark(self, session: str, end: End) -> Record:
         """Writes down that a session is to end; it will, whatever happens now. The first reason stands."""
-        before = self.find(session)
-        record = await self.change(session, lambda record: life.ending(record, end))
-        if before.state not in life.OVER and record.state == "ending" and record.detail == end.detail:
-            log.info("session ends", session_id=session, ending=end.ending, detail=end.detail)
+        before = self.book.find(session)
+        record = await self.book.change(session, lambda record: life.ending(record, end))
+        if before.state not in life.OVER:
+            log.info("session ends", session_id=session, ending=record.ending, detail=record.detail)
         return record
 
     def go_on(self, session: str) -> None:
@@ -123,35 +105,16 @@ class Keeper:
         if not self._tasks.running(name):
             self._tasks.start(name, partial(self._end, session))
 
-    def beginning(self, session: str) -> bool:
-        """Whether its start is under way."""
-        return self._tasks.running(f"begin:{session}")
-
-    async def change(self, session: str, rule: Callable[[Record], Record]) -> Record:
-        """Replaces the record by what `rule` makes of it. A disk that takes nothing stops no end.
-
-        What it would not take is kept in mind, and offered to it again.
-        """
-        async with self._changing.setdefault(session, asyncio.Lock()):
-            before = self.find(session)
-            record = rule(before)
-            if record is not before or session in self._unsaved:
-                self.known[session] = record
-                await self._save(record)
-            return record
-
-    async def forget(self, session: str) -> None:
-        """Removes a session that has been told of for long enough."""
-        async with self._changing.setdefault(session, asyncio.Lock()):
-            await asyncio.to_thread(self._records.remove, session)
-            self.known.pop(session, None)
-            self.policies.pop(session, None)
-            self._unsaved.discard(session)
-        self._changing.pop(session, None)
+    async def end_orphan(self, port: int) -> None:
+        """Ends whatever is in a slot, if it belongs to nobody."""
+        async with self.peers.alone_at(port):
+            if life.at_port(port, self.book.known) is None:
+                await self.peers.end(port)
+                metrics.orphans_total.inc()
 
     async def _write_down(self, session: str, begin: contract.Begin) -> Record:
         try:
-            policy = policies.verify(begin.trust.encode())
+            policies.verify(begin.trust.encode())
         except EvidenceError as error:
             raise Invalid(f"trust is no policy signed by its owner: {error}", field="trust") from None
         record = Record(
@@ -162,41 +125,81 @@ class Keeper:
             began_ms=time.time_ns() // 1_000_000,
             began=now(),
         )
-        async with self._changing.setdefault(session, asyncio.Lock()):
-            if session in self.known:  # asked for twice at once
-                return self.known[session]
-            if other := life.at_port(begin.port, self.known):
-                raise Conflict(f"port {begin.port} is taken by session {other.session}", port=begin.port)
-            self.known[session], self.policies[session] = record, policy
-            try:
-                await asyncio.to_thread(self._records.save, record)
-            except OSError as error:
-                del self.known[session], self.policies[session]
-                raise StorageFull(f"the session cannot be written down: {error.strerror}") from None
-        self._tasks.start(f"begin:{session}", partial(self._begin, session))
-        return record
+        written = await self.book.open(record)
+        if written is record:
+            self._tasks.start(f"begin:{session}", partial(self._begin, session))
+        return written
 
     async def _begin(self, session: str) -> None:
         """Desktop first, then its recording: nobody can be let in before both are there."""
-        record, step = self.find(session), End("failed", "its desktop could not be started")
+        record, step = self.book.find(session), End("failed", "its desktop could not be started")
         try:
             async with self.peers.alone_at(record.begin.port):
-                self._check_starting(session)
                 shown = await self.peers.prepare(record)
             step = End("not_recorded", "its recording could not be started")
-            await self.change(session, _to_be_recorded)
-            self._check_starting(session)
-            await self.peers.record(session, shown)
-            record = await self.change(session, _ready)
-            metrics.begin_seconds.observe(now() - record.began)
+            record = await self.book.change(session, life.to_be_recorded)
+            await self.peers.record(_not_over(record).session, shown)
         except LucidError as error:
             failure = Failure(error.code.label, error.message)
-            log.warning("session could not be begun", session_id=session, error=error.message)
-            await self.change(session, lambda record: _failed(record, failure))
+            await self.book.change(session, lambda record: life.failed(record, failure))
             await self.mark(session, msgspec.structs.replace(step, detail=f"{step.detail}: {error.message}"))
-            await self._end_once(session)
+            self.go_on(session)
+            await self._ended(session, WAIT_SECONDS)  # its port is free when its caller hears of it
+            return
+        await self.book.change(session, life.ready)
+        metrics.begin_seconds.observe(now() - record.began)
 
-    def _check_starting(self, session: str) -> None:
-        record = self.find(session)
-        if record.state != "starting":
-            raise _wrong_state(record)
+    async def _end(self, session: str) -> None:
+        """One try. Nobody may be connected to a desktop that is not recorded: cut off first."""
+        await self._tasks.cancel(f"begin:{session}")
+        port = self.book.find(session).begin.port
+        if self.book.find(session).state == "ending":
+            async with self.peers.alone_at(port):
+                cut_off = await self._done(session, "the client", self.peers.close(port))
+                await self._settle(session, stop=cut_off)
+                if not cut_off or not await self._done(session, "the desktop", self.peers.end(port)):
+                    return
+                record = await self.book.change(
+                    session, lambda record: life.ended(record, now(), time.time_ns() // 1_000_000)
+                )
+            log.info("session ended", session_id=session, ending=record.ending, detail=record.detail)
+            metrics.sessions_ended_total.labels(record.ending).inc()
+            metrics.session_seconds.observe(now() - record.began)
+        else:
+            await self._settle(session, stop=True)
+
+    async def _settle(self, session: str, *, stop: bool) -> None:
+        """Tells session-api what it must know. While it is out of reach, that stays to be done."""
+        record = self.book.find(session)
+        if record.violation is not None:
+            reported = self.peers.report(session, record.violation, record.detail or "")
+            if await self._done(session, "the violation", reported):
+                metrics.violations_total.labels(record.violation).inc()
+                await self.book.change(session, life.reported)
+        if record.recorded and stop:
+            if await self._done(session, "the recording", self.peers.stop_recording(session)):
+                await self.book.change(session, life.stopped)
+
+    async def _done(self, session: str, what: str, step: Awaitable[None]) -> bool:
+        try:
+            await step
+        except LucidError as error:
+            log.warning("step of an end failed", session_id=session, what=what, error=error.message)
+            return False
+        return True
+
+    async def _ended(self, session: str, seconds: float) -> None:
+        waiting = asyncio.ensure_future(self._tasks.ended(f"end:{session}"))
+        await asyncio.wait([waiting], timeout=seconds)
+        waiting.cancel()
+
+
+def _not_over(record: Record) -> Record:
+    if record.state in life.OVER:
+        raise _wrong_state(record)
+    return record
+
+
+def _wrong_state(record: Record) -> Conflict:
+    why = f": {record.detail}" if record.detail else ""
+    return Conflict(f"the session is {record.state}{why}", code=Code.SESSION_STATE, state=record.state)

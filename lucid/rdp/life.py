@@ -97,8 +97,7 @@ class Unrecorded:
     since: float
 
 
-@dataclass(frozen=True)
-class End:
+class End(msgspec.Struct, frozen=True):
     """That a session is to end, and why."""
 
     ending: Ending
@@ -128,15 +127,40 @@ def judge(
 
 
 def with_slot(record: Record, slot: Slot, now: float) -> Record:
-    """Who is connected, as the agent sees it. Only who has logged in counts."""
-    if slot.logged_in_ms is None:
-        return record
-    client = slot.clients[0] if slot.clients else None
-    if client is not None:
-        if (record.state, record.client) == ("connected", client):
+    """Who is connected, as the agent sees it. Only who has logged in since the last admission counts."""
+    logged_in = slot.logged_in_ms is not None
+    if logged_in and slot.clients:
+        if (record.state, record.client) == ("connected", slot.clients[0]):
             return record
-        return msgspec.structs.replace(record, state="connected", client=client, left=None)
-    if record.state == "disconnected":
+        return msgspec.structs.replace(record, state="connected", client=slot.clients[0], left=None)
+    if record.state == "connected" or (record.state == "ready" and logged_in):
+        return disconnected(record, now)
+    return record
+
+
+def to_be_recorded(record: Record) -> Record:
+    """Its recording is about to begin."""
+    return msgspec.structs.replace(record, recorded=True) if record.state == "starting" else record
+
+
+def ready(record: Record) -> Record:
+    """Desktop and recording are there; somebody may be let in."""
+    return msgspec.structs.replace(record, state="ready") if record.state == "starting" else record
+
+
+def failed(record: Record, failure: Failure) -> Record:
+    """It will never begin; whoever asks again is told the same."""
+    return msgspec.structs.replace(record, failure=failure) if record.state == "starting" else record
+
+
+def admitted(record: Record, now: float) -> Record:
+    """Somebody is let in, and has time to log in from now on."""
+    return msgspec.structs.replace(record, admitted=now) if record.state in LIVE else record
+
+
+def disconnected(record: Record, now: float) -> Record:
+    """Nobody is connected any more, or was when nobody looked."""
+    if record.state not in {"ready", "connected"}:
         return record
     return msgspec.structs.replace(record, state="disconnected", client=None, left=now)
 
@@ -160,6 +184,16 @@ def ended(record: Record, now: float, now_ms: int) -> Record:
     if record.state == "ended":
         return record
     return msgspec.structs.replace(record, state="ended", ended=now, ended_ms=now_ms, client=None)
+
+
+def stopped(record: Record) -> Record:
+    """Its recording is known to be over."""
+    return msgspec.structs.replace(record, recorded=False)
+
+
+def reported(record: Record) -> Record:
+    """Its violation is known to session-api."""
+    return msgspec.structs.replace(record, violation=None)
 
 
 def left_behind(record: Record, boot: str) -> End | None:
@@ -222,9 +256,7 @@ def _desktop_over(sight: Sight) -> End | None:
     return End("logged_out", "its desktop has ended") if sight.slot.desktop == "over" else None
 
 
-def _violation(
-    unrecorded: Unrecorded | None, sight: Sight, policy: TrustPolicy, now: float
-) -> End | None:
+def _violation(unrecorded: Unrecorded | None, sight: Sight, policy: TrustPolicy, now: float) -> End | None:
     """A desktop that lives and is not recorded. Without the agent nobody knows whether it lives."""
     if unrecorded is None or not sight.agent:
         return None
