@@ -1,5 +1,6 @@
 """session-controller: the life of the RDP sessions of its host, from the first process to the last file."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from functools import partial
@@ -103,7 +104,7 @@ async def create() -> web.Application:
     """The application of session-controller."""
     found = settings.load(ControllerSettings)
     host = found.host_name or socket.gethostname()
-    boot = BOOT.read_text(encoding="ascii").strip()
+    boot = (await asyncio.to_thread(BOOT.read_text)).strip()
     terms = Terms(first_login=found.first_login_seconds, disconnected=found.disconnected_seconds)
 
     async def resources(app: web.Application) -> AsyncIterator[None]:

@@ -1,7 +1,7 @@
 """Begins the RDP sessions of this host, lets people in, and sees each session to its end.
 
-What is to be done is on disk before anything is done. An end is tried again and again until every step of it has
-succeeded, in whichever life of the service.
+What is to be done is on disk before anything is done. An end is tried again and again until every step of it
+has succeeded, in whichever life of the service.
 """
 
 import asyncio
@@ -171,14 +171,17 @@ class Keeper:
     async def _settle(self, session: str, *, stop: bool) -> None:
         """Tells session-api what it must know. While it is out of reach, that stays to be done."""
         record = self.book.find(session)
-        if record.violation is not None:
-            reported = self.peers.report(session, record.violation, record.detail or "")
-            if await self._done(session, "the violation", reported):
-                metrics.violations_total.labels(record.violation).inc()
-                await self.book.change(session, life.reported)
-        if record.recorded and stop:
-            if await self._done(session, "the recording", self.peers.stop_recording(session)):
-                await self.book.change(session, life.stopped)
+        if record.violation is not None and await self._done(
+            session, "the violation", self.peers.report(session, record.violation, record.detail or "")
+        ):
+            metrics.violations_total.labels(record.violation).inc()
+            await self.book.change(session, life.reported)
+        if (
+            stop
+            and record.recorded
+            and await self._done(session, "the recording", self.peers.stop_recording(session))
+        ):
+            await self.book.change(session, life.stopped)
 
     async def _done(self, session: str, what: str, step: Awaitable[None]) -> bool:
         try:

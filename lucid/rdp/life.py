@@ -260,20 +260,16 @@ def _violation(unrecorded: Unrecorded | None, sight: Sight, policy: TrustPolicy,
     """A desktop that lives and is not recorded. Without the agent nobody knows whether it lives."""
     if unrecorded is None or not sight.agent:
         return None
-    for_seconds = now - unrecorded.since
-    if unrecorded.word == "unreachable":
-        patience = RESTART_SECONDS[policy.on_recorder_loss]
-        if for_seconds < patience:
-            return None
-        return End("violation", f"its recorder was out of reach for {patience:g} s", "recorder_lost")
     if sight.end_reason == "quota":
         return End("expired", "its recording has reached its largest size")
-    if for_seconds < SURE_SECONDS:
+    restart = RESTART_SECONDS[policy.on_recorder_loss]
+    if now - unrecorded.since < (restart if unrecorded.word == "unreachable" else SURE_SECONDS):
         return None
-    if unrecorded.word == "unknown":
-        return End("violation", "its recorder knows it no more", "recorder_lost")
-    why = sight.end_reason or "failed"
-    return End("violation", f"its recording has ended while its desktop lives ({why})", "recorder_ended")
+    if unrecorded.word == "over":
+        why = sight.end_reason or "failed"
+        return End("violation", f"its recording has ended while its desktop lives ({why})", "recorder_ended")
+    lost = f"was out of reach for {restart:g} s" if unrecorded.word == "unreachable" else "knows it no more"
+    return End("violation", f"its recorder {lost}", "recorder_lost")
 
 
 def _expired(record: Record, policy: TrustPolicy, now: float) -> End | None:

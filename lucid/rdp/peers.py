@@ -1,8 +1,8 @@
 """Whom session-controller asks: the agent and the recorder of its own host, and session-api."""
 
 import asyncio
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from lucid.contracts import session_api, session_recorder, xrdp
@@ -10,7 +10,7 @@ from lucid.contracts.managed_sessions import StartManaged
 from lucid.contracts.types import SessionPath
 from lucid.kit.client import ServiceClient
 from lucid.kit.errors import Code, Conflict, LucidError, NotFound
-from lucid.rdp.life import Record, Word
+from lucid.rdp.life import Record, ViolationKind, Word
 
 LOOK_SECONDS = 2.0
 """How long a look may take: the next one is due soon."""
@@ -87,3 +87,6 @@ class Peers:
         if found.state == "recording":
             return "recording", None
         return "over", found.end_reason or found.state
+
+    async def report(self, session: str, kind: ViolationKind, detail: str) -> None:
+        """Has the violation written where nobody can take it back."""

@@ -1,4 +1,4 @@
-"""Looks after the sessions of this host, each second: what ends by itself is noticed, what broke off goes on."""
+"""Looks after the sessions of this host: what ends by itself is noticed, what broke off goes on."""
 
 import asyncio
 from collections import Counter
@@ -39,9 +39,8 @@ class Watch:
         # What changes while others are asked is judged at the next look: their answers may be older.
         known = dict(self._keeper.book.known)
         live = [record for record in known.values() if record.state in life.LIVE]
-        slots, *words = await asyncio.gather(
-            self._slots(), *(self._keeper.peers.recording(record.session) for record in live)
-        )
+        asked = [self._keeper.peers.recording(record.session) for record in live]
+        slots, words = await asyncio.gather(self._slots(), asyncio.gather(*asked))
         for record, (word, reason) in zip(live, words, strict=True):
             slot = next((s for s in slots or () if s.session == record.session), None)
             await self._judge(record, Sight(slots is not None, slot, word, reason))
@@ -66,7 +65,7 @@ class Watch:
         verdict = life.judge(
             seen, self._unrecorded.get(session), sight, keeper.book.policy(session), self._terms, now()
         )
-        record = await keeper.book.change(session, lambda now: verdict.record if now is seen else now)
+        record = await keeper.book.change(session, lambda found: verdict.record if found is seen else found)
         if verdict.unrecorded is None or verdict.end is not None:
             self._unrecorded.pop(session, None)
         else:
