@@ -48,6 +48,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[str, ...]
     groups: tuple[str, ...]
     writes: tuple[str, ...]
+    reads: tuple[str, ...]
+    """What it may see of its host: `lucid.catalog.Sight`."""
     after: tuple[str, ...]
     """Units of services on the same host that it calls."""
     environment: dict[str, str]
@@ -107,6 +109,7 @@ def _unit(catalog: Catalog, site: Site, host: Host, service: Service) -> Unit:
         runs=service.runs,
         groups=service.groups,
         writes=service.writes,
+        reads=tuple(sight.value for sight in service.reads),
         after=tuple(
             f"lucid-{name}.service" for name in service.calls if catalog.services[name].group in host.groups
         ),
@@ -223,6 +226,12 @@ def certificates(catalog: Catalog, host: Host) -> tuple[Certificate, ...]:
         *(
             made(name, store.user, store.unit, unit=name, called=(host.name,) if name == MONGODB else ())
             for name, store in stores
+        ),
+        # Not one that services would take for one of their own.
+        *(
+            made("rdp", listener.user, unit="listeners", called=people)
+            for listener in catalog.listeners.values()
+            if any(service.name == listener.service for service in services)
         ),
         *(made(name, exporter.user) for name, exporter in catalog.exporters.items()),
         *(
