@@ -23,8 +23,9 @@ from lucid.kit.routes import Nothing
 from lucid.kit.tasks import TASKS
 from lucid.rdp import life
 from lucid.rdp.book import Book
+from lucid.rdp.judging import Terms
 from lucid.rdp.keeper import Keeper
-from lucid.rdp.life import End, Terms
+from lucid.rdp.life import End
 from lucid.rdp.peers import Peers
 from lucid.rdp.records import Records
 from lucid.rdp.watch import Watch

@@ -34,6 +34,11 @@ def now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def now_ms() -> int:
+    """Milliseconds since the epoch, for people."""
+    return time.time_ns() // 1_000_000
+
+
 class Keeper:
     """All sessions of this host. `boot` names this boot of it."""
 
@@ -94,7 +99,7 @@ class Keeper:
     async def mark(self, session: str, end: End) -> Record:
         """Writes down that a session is to end; it will, whatever happens now. The first reason stands."""
         before = self.book.find(session)
-        record = await self.book.change(session, lambda record: life.ending(record, end))
+        record = await self.book.change(session, lambda record: life.ending(record, end, now_ms()))
         if before.state not in life.OVER:
             log.info("session ends", session_id=session, ending=record.ending, detail=record.detail)
         return record
@@ -122,7 +127,7 @@ class Keeper:
             begin=begin,
             boot=self.boot,
             state="starting",
-            began_ms=time.time_ns() // 1_000_000,
+            began_ms=now_ms(),
             began=now(),
         )
         written = await self.book.open(record)
@@ -159,9 +164,7 @@ class Keeper:
                 await self._settle(session, stop=cut_off)
                 if not cut_off or not await self._done(session, "the desktop", self.peers.end(port)):
                     return
-                record = await self.book.change(
-                    session, lambda record: life.ended(record, now(), time.time_ns() // 1_000_000)
-                )
+                record = await self.book.change(session, lambda record: life.ended(record, now(), now_ms()))
             log.info("session ended", session_id=session, ending=record.ending, detail=record.detail)
             metrics.sessions_ended_total.labels(record.ending).inc()
             metrics.session_seconds.observe(now() - record.began)
@@ -172,9 +175,9 @@ class Keeper:
         """Tells session-api what it must know. While it is out of reach, that stays to be done."""
         record = self.book.find(session)
         if record.violation is not None and await self._done(
-            session, "the violation", self.peers.report(session, record.violation, record.detail or "")
+            session, "the violation", self.peers.report(session, record.violation)
         ):
-            metrics.violations_total.labels(record.violation).inc()
+            metrics.violations_total.labels(record.violation.kind).inc()
             await self.book.change(session, life.reported)
         if (
             stop

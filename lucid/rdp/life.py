@@ -1,10 +1,9 @@
-"""The life of an RDP session: what is remembered of it, and what ends it. Values and pure rules, no I/O.
+"""The life of an RDP session: what is remembered of it, and how that changes. Values and pure rules, no I/O.
 
 Lengths of time are counted in seconds since the host booted: a clock that nobody sets, and that begins anew
 when all sessions of the host have ended anyway.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -12,19 +11,24 @@ import msgspec
 from lucid.contracts.session_controller import Begin, Ending, RdpSession, State
 from lucid.contracts.types import SessionId
 from lucid.contracts.xrdp import Slot
-from lucid.evidence.policy import TrustPolicy
 
 LIVE: frozenset[State] = frozenset({"ready", "connected", "disconnected"})
 OVER: frozenset[State] = frozenset({"ending", "ended"})
 
-SURE_SECONDS = 2.0
-"""A recording that is over may be so because the desktop is: so long the agent has time to say so."""
-RESTART_SECONDS = {"end": 10.0, "gap": 60.0}
-"""How long the recorder may be out of reach, by the policy's `on_recorder_loss`: it may be restarting."""
 TOLD_SECONDS = 3600.0
 """How long an ended session is told of."""
+UNSETTLED_SECONDS = 24 * 3600.0
+"""How long session-api is tried to be told of an end."""
 
 ViolationKind = Literal["recorder_ended", "recorder_lost"]
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """What broke the policy, as it is to be put on the log: said again, it is the same."""
+
+    kind: ViolationKind
+    detail: str
+    time_ms: int
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -57,44 +61,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     recorded: bool = False
     """Its recording may have begun, and has not been ended: session-api is to be told that it is over."""
-    violation: ViolationKind | None = None
-    """What it violated, until session-api knows."""
+    violation: Violation | None = None
+    """What broke its policy, until session-api knows."""
 
     @property
     def settled(self) -> bool:
         """It has ended, and whoever must know of that does."""
         return self.state == "ended" and not self.recorded and self.violation is None
-
-
-@dataclass(frozen=True)
-class Terms:
-    """How long a desktop waits for people, in seconds."""
-
-    first_login: float
-    disconnected: float
-
-
-Word = Literal["recording", "over", "unknown", "unreachable"]
-"""What the recorder says of a session, if anything."""
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What was seen of a session at one look. Without the agent, nothing is known of its slot."""
-
-    agent: bool
-    slot: Slot | None
-    recorder: Word
-    end_reason: str | None = None
-    """Of a recording that is over."""
-
-
-@dataclass(frozen=True)
-class Unrecorded:
-    """Since when the recorder has not said that it records. Not kept: in doubt a session gets longer."""
-
-    word: Word
-    since: float
 
 
 class End(msgspec.Struct, frozen=True):
@@ -103,27 +76,6 @@ class End(msgspec.Struct, frozen=True):
     ending: Ending
     detail: str
     violation: ViolationKind | None = None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What follows from a look."""
-
-    record: Record
-    unrecorded: Unrecorded | None
-    end: End | None = None
-
-
-def judge(
-    record: Record, before: Unrecorded | None, sight: Sight, policy: TrustPolicy, terms: Terms, now: float
-) -> Verdict:
-    """What a look at a live session changes in it, and whether it is to end."""
-    unrecorded = _unrecorded(before, sight, now)
-    record = with_slot(record, sight.slot, now) if sight.slot is not None else record
-    end = _desktop_over(sight) or _violation(unrecorded, sight, policy, now) or _expired(record, policy, now)
-    if end is None and sight.agent:  # else somebody may be there, unseen
-        end = _unused(record, terms, now)
-    return Verdict(record, unrecorded, end)
 
 
 def with_slot(record: Record, slot: Slot, now: float) -> Record:
@@ -165,16 +117,17 @@ def disconnected(record: Record, now: float) -> Record:
     return msgspec.structs.replace(record, state="disconnected", client=None, left=now)
 
 
-def ending(record: Record, end: End) -> Record:
+def ending(record: Record, end: End, now_ms: int) -> Record:
     """It is to end, whatever becomes of those who see to that. The first reason stands."""
     if record.state in OVER:
         return record
+    violation = Violation(end.violation, end.detail, now_ms) if end.violation else None
     return msgspec.structs.replace(
         record,
         state="ending",
         ending=end.ending,
         detail=end.detail,
-        violation=end.violation,
+        violation=violation,
         client=None,
     )
 
@@ -209,10 +162,10 @@ def left_behind(record: Record, boot: str) -> End | None:
 
 def forgotten(record: Record, boot: str, now: float) -> bool:
     """Whether a session has been told of for long enough. Of one before the last boot, since that boot."""
-    if not record.settled:
+    if record.state != "ended":
         return False
     since = record.ended if record.boot == boot and record.ended is not None else 0.0
-    return now - since >= TOLD_SECONDS
+    return now - since >= (TOLD_SECONDS if record.settled else UNSETTLED_SECONDS)
 
 
 def orphans(slots: tuple[Slot, ...], records: dict[str, Record]) -> frozenset[tuple[int, str]]:
@@ -238,51 +191,3 @@ def view(record: Record) -> RdpSession:
         detail=record.detail,
         client=record.client,
     )
-
-
-def _unrecorded(before: Unrecorded | None, sight: Sight, now: float) -> Unrecorded | None:
-    if sight.recorder == "recording":
-        return None
-    if before is not None and before.word == sight.recorder:
-        return before
-    return Unrecorded(sight.recorder, now)
-
-
-def _desktop_over(sight: Sight) -> End | None:
-    if not sight.agent:
-        return None
-    if sight.slot is None:
-        return End("logged_out", "its desktop is gone")
-    return End("logged_out", "its desktop has ended") if sight.slot.desktop == "over" else None
-
-
-def _violation(unrecorded: Unrecorded | None, sight: Sight, policy: TrustPolicy, now: float) -> End | None:
-    """A desktop that lives and is not recorded. Without the agent nobody knows whether it lives."""
-    if unrecorded is None or not sight.agent:
-        return None
-    if sight.end_reason == "quota":
-        return End("expired", "its recording has reached its largest size")
-    restart = RESTART_SECONDS[policy.on_recorder_loss]
-    if now - unrecorded.since < (restart if unrecorded.word == "unreachable" else SURE_SECONDS):
-        return None
-    if unrecorded.word == "over":
-        why = sight.end_reason or "failed"
-        return End("violation", f"its recording has ended while its desktop lives ({why})", "recorder_ended")
-    lost = f"was out of reach for {restart:g} s" if unrecorded.word == "unreachable" else "knows it no more"
-    return End("violation", f"its recorder {lost}", "recorder_lost")
-
-
-def _expired(record: Record, policy: TrustPolicy, now: float) -> End | None:
-    if now - record.began < policy.session_seconds:
-        return None
-    return End("expired", f"it has had the {policy.session_seconds} s that its policy allows")
-
-
-def _unused(record: Record, terms: Terms, now: float) -> End | None:
-    admitted = record.admitted if record.admitted is not None else record.began
-    if record.state == "ready" and now - admitted >= terms.first_login:
-        return End("not_used", f"nobody logged in within {terms.first_login:g} s")
-    since = max(admitted, record.left if record.left is not None else admitted)
-    if record.state == "disconnected" and now - since >= terms.disconnected:
-        return End("disconnected", f"nobody came back within {terms.disconnected:g} s")
-    return None

@@ -10,7 +10,8 @@ from lucid.contracts.managed_sessions import StartManaged
 from lucid.contracts.types import SessionPath
 from lucid.kit.client import ServiceClient
 from lucid.kit.errors import Code, Conflict, LucidError, NotFound
-from lucid.rdp.life import Record, ViolationKind, Word
+from lucid.rdp.judging import Word
+from lucid.rdp.life import Record, Violation
 
 LOOK_SECONDS = 2.0
 """How long a look may take: the next one is due soon."""
@@ -88,5 +89,12 @@ class Peers:
             return "recording", None
         return "over", found.end_reason or found.state
 
-    async def report(self, session: str, kind: ViolationKind, detail: str) -> None:
-        """Has the violation written where nobody can take it back."""
+    async def report(self, session: str, violation: Violation) -> None:
+        """Has a violation put on the log. Of a session that is nothing to session-api there is no log."""
+        said = session_api.ReportViolation(
+            kind=violation.kind, detail=violation.detail, time_ms=violation.time_ms
+        )
+        try:
+            await self.client.call(session_api.VIOLATION, SessionPath(session), said, seconds=STEP_SECONDS)
+        except NotFound:
+            return

@@ -9,9 +9,10 @@ from lucid.contracts.xrdp import Slot
 from lucid.kit.errors import LucidError
 from lucid.kit.logs import log
 from lucid.rdp import controller_metrics as metrics
-from lucid.rdp import life
+from lucid.rdp import judging, life
+from lucid.rdp.judging import Sight, Terms, Unrecorded
 from lucid.rdp.keeper import Keeper, now
-from lucid.rdp.life import Record, Sight, Terms, Unrecorded
+from lucid.rdp.life import Record
 
 LOOK_SECONDS = 1.0
 ORPHAN_SECONDS = 5.0
@@ -45,10 +46,12 @@ class Watch:
             slot = next((s for s in slots or () if s.session == record.session), None)
             await self._judge(record, Sight(slots is not None, slot, word, reason))
         for record in known.values():
-            if record.state in life.OVER and not record.settled:
-                self._keeper.go_on(record.session)
-            elif life.forgotten(record, self._keeper.boot, now()):
+            if life.forgotten(record, self._keeper.boot, now()):
+                if not record.settled:
+                    log.error("session-api never heard of a session's end", session_id=record.session)
                 await self._keeper.book.forget(record.session)
+            elif record.state in life.OVER and not record.settled:
+                self._keeper.go_on(record.session)
         await self._end_orphans(slots or ())
         await self._keeper.book.save_again()
         self._count()
@@ -62,7 +65,7 @@ class Watch:
 
     async def _judge(self, seen: Record, sight: Sight) -> None:
         session, keeper = seen.session, self._keeper
-        verdict = life.judge(
+        verdict = judging.judge(
             seen, self._unrecorded.get(session), sight, keeper.book.policy(session), self._terms, now()
         )
         record = await keeper.book.change(session, lambda found: verdict.record if found is seen else found)
