@@ -58,12 +58,17 @@ class Keeper:
 
     async def begin(self, session: str, begin: contract.Begin) -> Record:
         """Starts a desktop and its recording. The same again is no error, or fails as it did."""
-        record = self.book.known.get(session) or await self._write_down(session, begin)
+        record = self.book.known.get(session)
+        if record is None or record.state == "starting":  # being written down, if not more
+            record = await self._write_down(session, begin)
         if record.begin != begin:
             raise Conflict(f"session {session} exists, and is another one")
         await self._tasks.ended(f"begin:{session}")
         record = self.book.find(session)
         if record.failure is not None:
+            await self._ended(
+                session, context.remaining(WAIT_SECONDS)
+            )  # whoever hears of it may begin another
             raise errors.of_code(errors.BY_LABEL[record.failure.code], record.failure.message)
         if record.state == "starting":
             raise Unavailable("the start was broken off, for this service is ending")
@@ -149,7 +154,6 @@ class Keeper:
             await self.book.change(session, lambda record: life.failed(record, failure))
             await self.mark(session, msgspec.structs.replace(step, detail=f"{step.detail}: {error.message}"))
             self.go_on(session)
-            await self._ended(session, WAIT_SECONDS)  # its port is free when its caller hears of it
             return
         await self.book.change(session, life.ready)
         metrics.begin_seconds.observe(now() - record.began)
