@@ -17,6 +17,7 @@ from lucid.sessions import bundles, disclosure
 from lucid.sessions.access import AccessLog
 from lucid.sessions.api_session import owned
 from lucid.sessions.closing import session_leaves
+from lucid.sessions.policy import policy_document
 from lucid.sessions.retention import require_kept
 
 ACCESS = web.AppKey("access", AccessLog)
@@ -32,7 +33,11 @@ async def bundle(call: Call, params: contract.BundleQuery, _: Nothing) -> Stream
     if params.chunks:
         require_kept(record)
     content = await bundles.export(
-        call.app[CLIENT], params.session, with_chunks=params.chunks, resumed=_resumed(call)
+        call.app[CLIENT],
+        params.session,
+        policy_document(record),
+        with_chunks=params.chunks,
+        resumed=_resumed(call),
     )
     if params.chunks:
         stretch = await _whole(call, params.session)
@@ -43,8 +48,10 @@ async def bundle(call: Call, params: contract.BundleQuery, _: Nothing) -> Stream
 @handlers.on(contract.RECEIPT)
 async def receipt(call: Call, params: SessionPath, _: Nothing) -> Stream:
     """The bundle without chunks: proves what was recorded, also when that is erased, and tells none of it."""
-    await owned(call, params.session)
-    return await bundles.export(call.app[CLIENT], params.session, with_chunks=False, resumed=_resumed(call))
+    policy = policy_document(await owned(call, params.session))
+    return await bundles.export(
+        call.app[CLIENT], params.session, policy, with_chunks=False, resumed=_resumed(call)
+    )
 
 
 @handlers.on(contract.REPLAY)
@@ -60,7 +67,8 @@ async def replay(call: Call, params: SessionPath, _: Nothing) -> Stream:
 @handlers.on(contract.DISCLOSURE)
 async def disclose(call: Call, params: contract.DisclosureQuery, _: Nothing) -> Stream:
     """The bundle with a stretch of the recording and the keys that open it."""
-    require_kept(await owned(call, params.session))
+    record = await owned(call, params.session)
+    require_kept(record)
     client = call.app[CLIENT]
     manifest = (await bundles.manifest_of(client, params.session))[1]
     stored = (await session_leaves(client, params.session))[: manifest.count]
@@ -69,7 +77,14 @@ async def disclose(call: Call, params: contract.DisclosureQuery, _: Nothing) -> 
     # Keys are asked for only once it is on record that they are handed out.
     await call.app[ACCESS].record(params.session, call.user.sub, "disclosure", stretch)
     keys = await disclosure.keys(client, chosen)
-    return await bundles.export(client, params.session, with_chunks=True, keys=keys, resumed=_resumed(call))
+    return await bundles.export(
+        client,
+        params.session,
+        policy_document(record),
+        with_chunks=True,
+        keys=keys,
+        resumed=_resumed(call),
+    )
 
 
 @handlers.on(contract.ACCESSES)

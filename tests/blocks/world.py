@@ -86,12 +86,13 @@ class Signer:
         recorder: "Signer | None" = None,
         root: str | None = None,
         end_ms: int = START_MS + 1000,
+        policy_sha256: str = "0" * 64,
     ) -> LogEntry:
         claim = Manifest(
             session=session,
             owner="ada",
             host=f"{(recorder or self).name}.example",
-            policy_sha256="0" * 64,
+            policy_sha256=policy_sha256,
             tracks=(RecordedTrack(track=0, codec='video/mp4; codecs="avc1.640028"', count=count),),
             start_ms=START_MS,
             end_ms=end_ms,

@@ -15,10 +15,11 @@ from lucid.contracts import session_anchoring as anchoring
 from lucid.contracts import session_api as contract
 from lucid.contracts import session_storage as storage
 from lucid.contracts.types import ChunkPath, SessionPath
-from lucid.evidence import dsse, statements
+from lucid.evidence import dsse, policy, statements
 from lucid.evidence import trust as trust_file
 from lucid.evidence.bundle import BundleReader
 from lucid.evidence.life import Access, Erasure, Hold
+from lucid.evidence.policy import TrustPolicy
 from lucid.evidence.steps import Outcome
 from lucid.evidence.verify import verify
 from lucid.kit.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
@@ -28,6 +29,7 @@ from tests.blocks.world import START_MS
 from tests.deployment import Deployment, deployment
 from tests.sessions.kept import SERVICES, keep, key_record, rewrite, video
 from tests.sessions.people import Person, administrator, person
+from tests.sessions.test_policy import OWNER, TRUST
 from tests.sessions.waiting import until
 
 SETTINGS = {
@@ -184,6 +186,43 @@ class TestAccess:
             if (before := page.next) is None:
                 break
         assert len(seen) == len(set(seen)) == 3
+
+
+async def agreed_policies(house: Deployment, who: Person, *bundles: bytes) -> list[TrustPolicy | None]:
+    """The trust policy in each of these bundles, each of which verifies."""
+    trust, found = trust_file.parse(await fetch(who, engine.TRUST, NOTHING)), []
+    for bundle in bundles:
+        report = verify(io.BytesIO(bundle), trust)
+        assert report.failure is None, report.failure
+        assert report.policy is not None
+        found.append(report.policy.trust_policy)
+    return found
+
+
+class TestATrustPolicy:
+    async def test_is_in_every_bundle_of_its_session_and_outlives_the_recording(
+        self, house: Deployment, alice: Person
+    ) -> None:
+        session = await keep(house, alice, trust=policy.sign(TRUST, OWNER))
+        stretch = contract.DisclosureQuery(session, START_MS, START_MS + 1)
+        given = [
+            await fetch(alice, contract.BUNDLE, contract.BundleQuery(session)),
+            await fetch(alice, contract.DISCLOSURE, stretch),
+            await fetch(alice, contract.RECEIPT, SessionPath(session)),
+        ]
+        await erase(alice, session)
+        await deleted(alice, session)
+        given += [
+            await fetch(alice, contract.RECEIPT, SessionPath(session)),
+            await fetch(alice, contract.BUNDLE, contract.BundleQuery(session, chunks=False)),
+        ]
+        assert await agreed_policies(house, alice, *given) == [TRUST] * 5
+
+    async def test_is_none_where_nobody_gave_one(
+        self, house: Deployment, alice: Person, session: str
+    ) -> None:
+        receipt = await fetch(alice, contract.RECEIPT, SessionPath(session))
+        assert await agreed_policies(house, alice, receipt) == [None]
 
 
 class TestDisclosure:
