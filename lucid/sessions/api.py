@@ -135,7 +135,7 @@ async def start(call: Call, params: SessionPath, body: contract.StartSession) ->
 async def stop(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
     """Ends the recording; what is on disk is still sent and anchored."""
     check((await owned(call, params.session))["state"], "stopped")
-    await call.app[CLIENT].call(recorder.STOP, params)
+    await call.app[CLIENT].call(recorder.STOP, recorder.StopRecording(params.session))
     return view(await call.app[STORE].bring(params.session, "stopped"))
 
 

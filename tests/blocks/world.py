@@ -12,7 +12,7 @@ from lucid.blocks.frontier import Frontier
 from lucid.blocks.state import ChainState, apply_entry
 from lucid.evidence import block, canonical, dsse, merkle, statements
 from lucid.evidence.block import Header
-from lucid.evidence.life import Access, Erasure, Hold
+from lucid.evidence.life import Access, Erasure, Hold, Violation
 from lucid.evidence.manifest import EndReason, InterimAnchor, Manifest, RecordedTrack
 from lucid.evidence.registration import Genesis, Registration, Role, Validator
 
@@ -113,6 +113,10 @@ class Signer:
 
     def hold(self, session: str, *, held: bool = True, time_ms: int = START_MS) -> LogEntry:
         claim = Hold(session=session, held=held, who="ada", reason="court", time_ms=time_ms)
+        return parse(statements.sign(claim, self.key))
+
+    def violation(self, session: str, *, time_ms: int = START_MS) -> LogEntry:
+        claim = Violation(session=session, kind="agent_lost", detail="no answer for 5 s", time_ms=time_ms)
         return parse(statements.sign(claim, self.key))
 
     def erasure(self, session: str, *, time_ms: int = START_MS) -> LogEntry:

@@ -102,7 +102,7 @@ async def view(api: ServiceClient, session: str) -> contract.Recording:
 
 async def stop(api: ServiceClient, session: str) -> None:
     """Ends it."""
-    await api.call(contract.STOP, SessionPath(session))
+    await api.call(contract.STOP, contract.StopRecording(session))
 
 
 async def proved(house: Deployment, api: ServiceClient, session: str, seconds: float = 30) -> Manifest:
