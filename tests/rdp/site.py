@@ -6,7 +6,6 @@ import uuid
 from contextlib import AsyncExitStack
 from typing import Any
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from lucid.contracts import session_api, session_recorder, xrdp
@@ -104,7 +103,9 @@ class Site:
 
     async def end(self, session: str, reason: contract.Ending = "requested") -> contract.RdpSession:
         """Asks for its end."""
-        return await self.manager.call(contract.END, SessionPath(session), contract.End(reason=reason), seconds=20)
+        return await self.manager.call(
+            contract.END, SessionPath(session), contract.End(reason=reason), seconds=20
+        )
 
     async def get(self, session: str) -> contract.RdpSession:
         """The session."""
@@ -142,8 +143,7 @@ class Site:
     async def recorder_ends(self, session: str) -> None:
         """Somebody ends the recording who has no business there."""
         client = await self.house.client("session-api")
-        params = msgspec.convert({"session": session}, session_recorder.STOP.params)
-        await client.call(session_recorder.STOP, params)
+        await client.call(session_recorder.STOP, session_recorder.StopRecording(session))
 
     async def nothing_left(self, port: int) -> None:
         """Returns once the slot is free."""
