@@ -231,12 +231,20 @@ def load() -> Catalog:
 
     Raises CatalogError.
     """
-    path = resources.files("lucid") / "catalog.yml"
-    found = parse(path.read_text(encoding="utf-8"), "catalog.yml")
     try:
-        return variants.deployed(found, os.environ)
+        return variants.deployed(shipped(), os.environ)
     except ValueError as error:
         raise CatalogError("the environment", 1, str(error)) from None
+
+
+@cache
+def shipped() -> Catalog:
+    """The catalogue that belongs to this version of Lucid, whatever the environment says.
+
+    Sites are made from it. Raises CatalogError.
+    """
+    path = resources.files("lucid") / "catalog.yml"
+    return parse(path.read_text(encoding="utf-8"), "catalog.yml")
 
 
 def database_of(name: str) -> str:

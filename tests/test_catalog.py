@@ -172,14 +172,7 @@ class TestABadCatalogue:
             ("- a\n", "the catalogue must be a mapping of names"),
             ("text", "the catalogue must be a mapping of names"),
             (
-                "stores:
-observers: []
-exporters: []
-carriers: {}
-listeners: {}
-services: {}
-groups: {}
-",
+                "stores:\nobservers: []\nexporters: []\ncarriers: {}\nlisteners: {}\nservices: {}\ngroups:\n",
                 "stores must be a mapping of names",
             ),
             ("a: 1\n---\nb: 2\n", "not YAML"),

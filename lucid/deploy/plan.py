@@ -123,7 +123,11 @@ def _unit(catalog: Catalog, site: Site, host: Host, service: Service) -> Unit:
 def environment(catalog: Catalog, site: Site, host: Host, service: Service) -> dict[str, str]:
     """The settings that follow from the catalogue and the inventory; none of them is a secret."""
     directory = f"{TLS_ROOT}/{service.name}"
-    found = {"TLS_DIRECTORY": directory, "LUCID_PORTS": "hosts", "HOST_NAME": host.name}
+    found = {
+        "TLS_DIRECTORY": directory,
+        variants.COLUMN_VARIABLE: site.ports,
+        "HOST_NAME": host.name,
+    }
     found |= variants.variables(site.services, site.public_ports)
     if MONGODB in service.stores:
         found["MONGODB_URL"] = mongodb_url(catalog, site, directory, service.name)
