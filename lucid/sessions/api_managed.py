@@ -83,7 +83,9 @@ async def start(call: Call, params: SessionPath, body: StartManaged) -> contract
         return view(await recorded(call, record, recording))
     except Conflict:
         # It was ended meanwhile: nothing may go on recording that nobody looks after.
-        await call.app[CLIENT].call(recorder.STOP, params, host=record["host"])
+        await call.app[CLIENT].call(
+            recorder.STOP, recorder.StopRecording(params.session), host=record["host"]
+        )
         raise
 
 
@@ -96,7 +98,9 @@ async def stop(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
     if record["state"] not in UNDER_WAY:
         return view(record)
     try:
-        recording = await call.app[CLIENT].call(recorder.STOP, params, host=record["host"])
+        recording = await call.app[CLIENT].call(
+            recorder.STOP, recorder.StopRecording(params.session), host=record["host"]
+        )
     except NotFound:
         if record["state"] == "starting":
             return view(await store.move(params.session, "failed", error="ended while it was starting"))
