@@ -23,7 +23,8 @@ class TestUnits:
         assert names.index("session-storage") < names.index("chunk-processor") < names.index("session-api")
 
     def test_know_the_urls_of_their_callees_and_of_no_others(self) -> None:
-        recorder = next(iter(plan.units(CATALOG, made(), made().named("rdp1")))).environment
+        units = {unit.name: unit for unit in plan.units(CATALOG, made(), made().named("rdp1"))}
+        recorder = units["session-recorder"].environment
         assert {name for name in recorder if name.startswith("LUCID_URL_")} == {
             "LUCID_URL_SESSION_PIPELINE", "LUCID_URL_CHUNK_PROCESSOR", "LUCID_URL_SESSION_ANCHORING",
         }  # fmt: skip
