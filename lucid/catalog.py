@@ -32,7 +32,7 @@ Directory = Annotated[str, msgspec.Meta(pattern=r"^/run/lucid-[a-z-]+$")]
 Dotted = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+$")]
 Factory = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+:[a-z_]+$")]
 
-_SECTIONS = ("stores", "observers", "exporters", "carriers", "listeners", "services")
+_SECTIONS = ("groups", "stores", "observers", "exporters", "carriers", "listeners", "services")
 MONGODB = "mongodb"
 REDIS = "redis"
 OFFSET_VARIABLE = variants.OFFSET_VARIABLE
@@ -56,6 +56,13 @@ class Group(StrEnum):
     DATA = "data"
     SUPPORT = "support"
     TRON = "tron"
+
+
+class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A host group whose services are called."""
+
+    hosts: Literal["one", "several"]
+    """How many it may have: with several, a service of it is called on a certain one."""
 
 
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,6 +194,11 @@ class Catalog(msgspec.Struct, frozen=True):
     exporters: dict[str, Exporter]
     carriers: dict[str, Carrier]
     listeners: dict[str, Listener]
+    groups: dict[Group, Placement]
+
+    def may_have_several(self, group: Group) -> bool:
+        """Whether the services of a group are called on a certain host, by its name."""
+        return group in self.groups and self.groups[group].hosts == "several"
 
     def callers_of(self, name: str) -> frozenset[str]:
         """The services whose certificate `name` admits."""
@@ -260,10 +272,22 @@ def parse(text: str, source: str) -> Catalog:
         name: reader.convert(node, Service, f"service {name}", {"name": name})
         for name, node in service_nodes.items()
     }
-    catalog = Catalog(services, stores, observers, exporters, carriers, listeners)
+    groups = _groups(reader, top["groups"], services)
+    catalog = Catalog(services, stores, observers, exporters, carriers, listeners, groups)
     _check(catalog, reader, service_nodes, store_nodes)
     _check_listeners(catalog, reader, reader.mapping(top["listeners"], "listeners"))
     return catalog
+
+
+def _groups(reader: Reader, node: yaml.Node, services: dict[str, Service]) -> dict[Group, Placement]:
+    found = reader.section(node, Placement, "group")
+    called = {services[name].group for each in services.values() for name in each.calls if name in services}
+    for name, at in reader.mapping(node, "groups").items():
+        if name not in set(Group):
+            raise reader.fail(at, f"group {name} is none of {', '.join(Group)}")
+        if name not in called:
+            raise reader.fail(at, f"group {name}: nobody calls its services, so it needs no entry here")
+    return {Group(name): placement for name, placement in found.items()}
 
 
 def _check(

@@ -61,6 +61,7 @@ services:
 exporters: {node-exporter: {user: prometheus, port: 9100}}
 carriers: {tor: {user: debian-tor, group: edge, ports: [9050]}, far: {user: far, group: core, ports: []}}
 listeners: {desk: {user: desk, service: deep, ports: [9200, 9299], asks: 9199}}
+groups: {core: {hosts: several}}
 """
 
 BAD = {
@@ -129,6 +130,12 @@ BAD = {
         "`workers` is written twice"),
     "duplicate field in a list": ("tls: none}", "tls: none, tls: none}", 13, "`tls` is written twice"),
     "name that is a list": ("  back:\n", "  [back]:\n", 21, "a name in services is not plain text"),
+    "unknown group": ("{core: {hosts: several}}", "{kore: {hosts: several}}", 50,
+        "group kore is none of edge, core"),
+    "group that nobody calls": ("{core: {hosts: several}}", "{edge: {hosts: several}}", 50,
+        "group edge: nobody calls its services"),
+    "wrong number of hosts": ("{hosts: several}", "{hosts: many}", 50,
+        "group core: Invalid enum value 'many'"),
     "missing section": (OBSERVERS, "", 1, "section `observers` is missing"),
     "unknown section": (OBSERVERS, OBSERVERS + "watchers:\n  - a\n", 5,
         "unknown section `watchers`"),
@@ -165,7 +172,7 @@ class TestABadCatalogue:
             ("- a\n", "the catalogue must be a mapping of names"),
             ("text", "the catalogue must be a mapping of names"),
             (
-                "stores:\nobservers: []\nexporters: []\ncarriers: {}\nlisteners: {}\nservices: {}\n",
+                "stores:\nobservers: []\nexporters: []\ncarriers: {}\nlisteners: {}\nservices: {}\ngroups: {}\n",
                 "stores must be a mapping of names",
             ),
             ("a: 1\n---\nb: 2\n", "not YAML"),
@@ -212,6 +219,12 @@ class TestAGoodCatalogue:
 
     def test_starts_callees_first(self) -> None:
         assert catalog.parse(GOOD, "test.yml").start_order() == ("deep", "back", "front")
+
+    def test_knows_of_which_groups_there_may_be_several_hosts(self) -> None:
+        made = catalog.parse(GOOD, "test.yml")
+        assert [g for g in catalog.Group if made.may_have_several(g)] == [catalog.Group.CORE]
+        one = catalog.parse(GOOD.replace("hosts: several", "hosts: one"), "test.yml")
+        assert not one.may_have_several(catalog.Group.CORE)
 
     def test_may_use_a_port_again_in_another_group(self) -> None:
         text = GOOD.replace("port: 8084,", "port: 8081,", 1)

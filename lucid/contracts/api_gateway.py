@@ -48,6 +48,8 @@ class UpstreamHealth(msgspec.Struct, frozen=True):
     breaker: Breaker
     check: Check | None
     """What asking it how it is has brought; null where nobody does."""
+    hosts: dict[str, Check]
+    """The same of each of its hosts, by name, where it is one that may have several."""
     mean_milliseconds: float
     """How long its answers have taken lately."""
     weight: int

@@ -28,7 +28,7 @@ def _groups(catalog: Catalog, site: Site) -> Iterator[str]:
         if group in needed and not site.of_group(group):
             yield f"group {group.value}: it has no host; name one in the inventory"
     called = {catalog.services[name].group for service in catalog.services.values() for name in service.calls}
-    for group in sorted(called):
+    for group in sorted(group for group in called if not catalog.may_have_several(group)):
         if len(hosts := site.of_group(group)) > 1:
             names = ", ".join(host.name for host in hosts)
             yield f"group {group.value}: {names}: its services are called at one address; keep one host in it"

@@ -1,7 +1,7 @@
 """What each host of a site gets: services, settings, unix users, certificates, database users.
 
-Addresses of callees are those of the first host of their group: one host for each group whose services are
-called, until calls are balanced.
+A callee of the same host is called at that host's address, another at the first host of its group. Where the
+catalogue says that a group may have several hosts, all addresses come along, by host.
 """
 
 import ipaddress
@@ -9,11 +9,12 @@ import ipaddress
 import msgspec
 
 from lucid import variants
-from lucid.catalog import MONGODB, REDIS, Catalog, Group, Service, Tls
+from lucid.catalog import MONGODB, REDIS, Catalog, Service, Tls
 from lucid.deploy import public_certificate
 from lucid.deploy.errors import SiteError
 from lucid.deploy.public_certificate import Acme, Own
 from lucid.deploy.site import Host, Site
+from lucid.kit import hosts
 from lucid.kit.client import variable
 from lucid.kit.tls import internal_name
 
@@ -109,15 +110,17 @@ def _unit(catalog: Catalog, site: Site, host: Host, service: Service) -> Unit:
         after=tuple(
             f"lucid-{name}.service" for name in service.calls if catalog.services[name].group in host.groups
         ),
-        environment=environment(catalog, site, service) | _carried(host, service) | _shown(host, service),
+        environment=environment(catalog, site, host, service)
+        | _carried(host, service)
+        | _shown(host, service),
         public=any(item.tls is Tls.SERVER for item in service.listen),
     )
 
 
-def environment(catalog: Catalog, site: Site, service: Service) -> dict[str, str]:
+def environment(catalog: Catalog, site: Site, host: Host, service: Service) -> dict[str, str]:
     """The settings that follow from the catalogue and the inventory; none of them is a secret."""
     directory = f"{TLS_ROOT}/{service.name}"
-    found = {"TLS_DIRECTORY": directory, "LUCID_PORTS": "hosts"}
+    found = {"TLS_DIRECTORY": directory, "LUCID_PORTS": "hosts", "HOST_NAME": host.name}
     found |= variants.variables(site.services, site.public_ports)
     if MONGODB in service.stores:
         found["MONGODB_URL"] = mongodb_url(catalog, site, directory, service.name)
@@ -125,9 +128,17 @@ def environment(catalog: Catalog, site: Site, service: Service) -> dict[str, str
         found["REDIS_URL"] = redis_url(catalog, site)
     for name in service.calls:
         callee = catalog.services[name]
-        scheme = "http" if callee.entry.tls is Tls.NONE else "https"
-        found[variable(name)] = f"{scheme}://{_first(site, callee.group, name).address}:{callee.entry.port}"
+        found[variable(name)] = _url(callee, host if callee.group in host.groups else _first(site, callee))
+        if catalog.may_have_several(callee.group):
+            urls = {each.name: _url(callee, each) for each in site.of_group(callee.group)}
+            found[hosts.variable(name)] = hosts.written(urls)
     return found
+
+
+def _url(service: Service, host: Host) -> str:
+    """Where other services reach a service on a host."""
+    scheme = "http" if service.entry.tls is Tls.NONE else "https"
+    return f"{scheme}://{host.address}:{service.entry.port}"
 
 
 def _carried(host: Host, service: Service) -> dict[str, str]:
@@ -248,8 +259,11 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _first(site: Site, group: Group, name: str) -> Host:
-    hosts = site.of_group(group)
-    if not hosts:
-        raise SiteError(f"group {group.value} has no host, and {name} runs there; name one in the inventory")
-    return hosts[0]
+def _first(site: Site, service: Service) -> Host:
+    found = site.of_group(service.group)
+    if not found:
+        group = service.group.value
+        raise SiteError(
+            f"group {group} has no host, and {service.name} runs there; name one in the inventory"
+        )
+    return found[0]

@@ -1,11 +1,13 @@
 """The environment of each service: what the catalogue grants it, and nothing more."""
 
 import os
+import socket
 from collections.abc import Mapping
 
 from lucid import catalog, variants
 from lucid.dev import credentials
 from lucid.dev.layout import State
+from lucid.kit import hosts
 from lucid.kit.client import variable
 
 LOOPBACK = "127.0.0.1"
@@ -56,4 +58,15 @@ def of_service(
         }
         | {f"{store.upper()}_URL": stores[store] for store in service.stores}
         | {variable(callee): local_url(services[callee]) for callee in service.calls}
+        | _by_host(service, services)
     )
+
+
+def _by_host(service: catalog.Service, services: Mapping[str, catalog.Service]) -> dict[str, str]:
+    """The callees that may have several hosts, on the one that there is: it has the system's own name."""
+    found = catalog.load()
+    return {
+        hosts.variable(callee): hosts.written({socket.gethostname(): local_url(services[callee])})
+        for callee in service.calls
+        if found.may_have_several(services[callee].group)
+    }

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
@@ -21,17 +21,22 @@ from lucid.kit.routes import Nothing
 CHECK_SECONDS = 1.5
 OPERATORS_PATH = "/health/detailed"
 """Where it is beside the API, as every service's `/health` is."""
+AT = "@"
+"""Stands between service and host in the name of a check of one host."""
 UPSTREAMS = web.AppKey("upstreams", dict[str, Upstream])
 
 handlers = app.Handlers()
 
 
-def check(upstream: Upstream, path: str) -> Callable[[], Awaitable[None]]:
-    """A check that `path` of the service answers 200, asked once, whatever its breaker says."""
+def check(upstream: Upstream, path: str, only: Replica | None = None) -> Callable[[], Awaitable[None]]:
+    """A check that `path` of the service answers 200, asked once, whatever its breaker says.
+
+    With `only` it is that replica which is asked; how it answers decides, too, whether it gets requests.
+    """
     patience = Patience(CHECK_SECONDS, CHECK_SECONDS, CHECK_SECONDS)
 
     async def ask() -> None:
-        answer = await upstream.ask(UpstreamRequest("GET", path, ()), patience, guarded=False)
+        answer = await upstream.ask(UpstreamRequest("GET", path, ()), patience, guarded=False, only=only)
         try:
             await answer.read()
         finally:
@@ -46,7 +51,7 @@ def check(upstream: Upstream, path: str) -> Callable[[], Awaitable[None]]:
 async def health(call: app.Call, _: Nothing, __: Nothing) -> contract.MetaHealth:
     """The gateway's own checks, without what only operators should read."""
     report = await call.app[CHECKS].run(call.app)
-    services = {name: each.status for name, each in report.dependencies.items()}
+    services = {name: each.status for name, each in report.dependencies.items() if AT not in name}
     breakers = {name: upstream.state() for name, upstream in call.app[UPSTREAMS].items()}
     return contract.MetaHealth(report.status, services, breakers)
 
@@ -63,19 +68,23 @@ async def detailed(call: app.Call, _: Nothing, __: Nothing) -> contract.Detailed
         process=os.getpid(),
         uptime_seconds=report.uptime_seconds,
         draining=report.draining,
-        dependencies={n: each for n, each in report.dependencies.items() if n not in upstreams},
+        dependencies={
+            n: each for n, each in report.dependencies.items() if n.partition(AT)[0] not in upstreams
+        },
         upstreams={
-            name: _upstream(upstream, report.dependencies.get(name), call.app[LIMITER].weight(name))
+            name: _upstream(upstream, report.dependencies, call.app[LIMITER].weight(name))
             for name, upstream in upstreams.items()
         },
     )
 
 
-def _upstream(upstream: Upstream, found: Check | None, weight: int) -> contract.UpstreamHealth:
+def _upstream(upstream: Upstream, found: Mapping[str, Check], weight: int) -> contract.UpstreamHealth:
     now = time.monotonic()
+    mine = upstream.name + AT
     return contract.UpstreamHealth(
         breaker=upstream.state(),
-        check=found,
+        check=found.get(upstream.name),
+        hosts={n.removeprefix(mine): each for n, each in found.items() if n.startswith(mine)},
         mean_milliseconds=round(upstream.seconds * 1000, 2),
         weight=weight,
         replicas=tuple(sorted((_replica(each, now) for each in upstream.replicas), key=lambda r: r.address)),

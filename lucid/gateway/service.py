@@ -26,7 +26,7 @@ from lucid.gateway.upstream.balancing import EjectionRule
 from lucid.gateway.upstream.breaker import BreakerRule
 from lucid.gateway.upstream.requests import Patience
 from lucid.gateway.upstream.upstream import Rules, Upstream
-from lucid.kit import app, identity, launch, requests, settings, tls
+from lucid.kit import app, hosts, identity, launch, requests, settings, tls
 from lucid.kit.client import addresses, variable
 from lucid.kit.connections import FACE
 from lucid.kit.health import CHECKS
@@ -121,7 +121,11 @@ async def create() -> web.Application:
         )
     _pass_through(gateway, config)
     for service in catalog.load().exposed():
-        gateway[CHECKS].add(service.name, condition.check(upstreams[service.name], READY), needed=False)
+        upstream = upstreams[service.name]
+        gateway[CHECKS].add(service.name, condition.check(upstream, READY), needed=False)
+        for host, url in hosts.read(service.name, os.environ).items():
+            of_host = condition.check(upstream, READY, upstream.at(url))
+            gateway[CHECKS].add(f"{service.name}{condition.AT}{host}", of_host, needed=False)
     if config.tor_status:
         gateway[CHECKS].add("tor", onion.check(Path(config.tor_status)), needed=False)
     _describe(gateway)
@@ -155,20 +159,23 @@ def _pass_through(gateway: web.Application, config: Settings) -> None:
 
 
 def _entrance(config: Settings) -> Entrance:
-    hosts = frozenset(name.strip().lower() for name in config.allowed_hosts.split(",") if name.strip())
+    allowed = frozenset(name.strip().lower() for name in config.allowed_hosts.split(",") if name.strip())
     found = settings.load(launch.LaunchSettings)
     entry = catalog.load().services[contract.SERVICE].entry
     tls_port = entry.local_port if found.lucid_ports == "local" else entry.port
-    return Entrance(hosts, cors(config.cors_origins, credentials=config.cors_credentials), tls_port)
+    return Entrance(allowed, cors(config.cors_origins, credentials=config.cors_credentials), tls_port)
 
 
 def _upstreams(config: Settings) -> dict[str, Upstream]:
-    """Every service that the catalogue lets the gateway call, at the addresses that it is given for it."""
+    """Every service that the catalogue lets the gateway call, at the addresses that it is given for it.
+
+    Of one that may have several hosts these are all of them: each is a replica, with connections of its own.
+    """
     context = _tls(config)
     return {
         callee: Upstream(
             callee,
-            addresses(os.environ[variable(callee)]),
+            tuple(hosts.read(callee, os.environ).values()) or addresses(os.environ[variable(callee)]),
             context,
             tls.internal_name(callee),
             _rules(config),

@@ -45,11 +45,20 @@ def variable(service: str) -> str:
 class ServiceClient:
     """HTTP client of one service; knows the base URLs of its callees and nothing else.
 
-    Of a callee with several replicas it asks the first; it is the gateway that shares requests out.
+    Of a callee with several replicas it asks the first; it is the gateway that shares requests out. `hosts`
+    has, by callee and name, the hosts of those that are called on a certain one.
     """
 
-    def __init__(self, urls: Mapping[str, str], ssl_context: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        urls: Mapping[str, str],
+        ssl_context: ssl.SSLContext,
+        hosts: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         self._urls = {name: URL(addresses(url)[0]) for name, url in urls.items()}
+        self._hosts = {
+            name: {host: URL(url) for host, url in each.items()} for name, each in (hosts or {}).items()
+        }
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 ssl=ssl_context, keepalive_timeout=KEEPALIVE_SECONDS, limit=200, limit_per_host=64
@@ -64,6 +73,10 @@ class ServiceClient:
         """Closes all connections."""
         await self.session.close()
 
+    def hosts(self, service: str) -> tuple[str, ...]:
+        """The hosts on which `service` can be called by `host=`, in the order in which they were named."""
+        return tuple(self._hosts.get(service, ()))
+
     async def call(
         self,
         route: Route[P, B, R],
@@ -73,14 +86,15 @@ class ServiceClient:
         data: bytes | bytearray | memoryview | None = None,
         headers: Mapping[str, str] | None = None,
         seconds: float = DEFAULT_SECONDS,
+        host: str | None = None,
     ) -> R:
-        """Sends one request and decodes its answer.
+        """Sends one request and decodes its answer; asks the callee on `host`, if one is named.
 
         `data` is the body of a route that takes a Stream. Raises the callee's own error, or Unavailable
-        (5008 not reachable, 5006 too late, 5003 no sense in the answer).
+        (5008 not reachable or no such host, 5006 too late, 5003 no sense in the answer).
         """
         payload = data if data is not None else _encode(body)
-        async with self.open(route, params, payload, headers=headers, seconds=seconds) as answer:
+        async with self.open(route, params, payload, headers=headers, seconds=seconds, host=host) as answer:
             raw = await _read(answer, route.service)
         if route.response is Nothing:
             return route.response()
@@ -114,15 +128,16 @@ class ServiceClient:
         *,
         headers: Mapping[str, str] | None = None,
         seconds: float = DEFAULT_SECONDS,
+        host: str | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer with its head read and its success checked."""
-        url = self.url(route, params)
+        url = self.url(route, params, host)
         until = time.monotonic() + context.remaining(seconds)
         begin = time.perf_counter()
         attempts = ATTEMPTS if route.idempotent else 1
         for attempt in range(1, attempts + 1):
             try:
-                answer = await self._send(route, url, payload, headers or {}, until)
+                answer = await self._send(route, host, url, payload, headers or {}, until)
             except LucidError as error:
                 pause = FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
                 if attempt == attempts or time.monotonic() + pause >= until or not _retryable(error):
@@ -135,7 +150,7 @@ class ServiceClient:
                 yield answer
                 outcome = "ok"
             except (aiohttp.ClientError, TimeoutError) as error:
-                raise broken(route.service, error) from error
+                raise broken(route.service, error, host) from error
             finally:
                 _measure(route.service, begin, outcome)
                 answer.release()
@@ -144,6 +159,7 @@ class ServiceClient:
     async def _send(
         self,
         route: Route[P, B, R],
+        host: str | None,
         url: URL,
         payload: bytes | bytearray | memoryview | None,
         headers: Mapping[str, str],
@@ -177,7 +193,7 @@ class ServiceClient:
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise broken(route.service, error) from error
+            raise broken(route.service, error, host) from error
         # All of it where a part was asked for would be other bytes.
         if answer.status == (206 if "Range" in head else route.status):
             return answer
@@ -187,16 +203,27 @@ class ServiceClient:
             answer.release()
         raise from_envelope(raw, answer.status, route.service)
 
-    def url(self, route: Route[P, B, R], params: P) -> URL:
-        """Where `route` is served.
+    def url(self, route: Route[P, B, R], params: P, host: str | None = None) -> URL:
+        """Where `route` is served, on `host` if one is named.
 
-        Raises LucidError 5004 for a service that may not be called, Invalid 1003 as `target`.
+        Raises LucidError 5004 for a service that may not be called, Unavailable 5008 for a host that is not
+        among its own, Invalid 1003 as `target`.
         """
         base = self._urls.get(route.service)
         if base is None:
             raise LucidError(
                 f"the catalogue does not let this service call {route.service}", code=Code.CONFIGURATION
             )
+        if host is not None:
+            # A host that was taken out of the site is as far away as one that is down.
+            base = self._hosts.get(route.service, {}).get(host)
+            if base is None:
+                known = ", ".join(self.hosts(route.service)) or "none"
+                raise Unavailable(
+                    f"{route.service} has no host {host}; its hosts are {known}",
+                    service=route.service,
+                    host=host,
+                )
         return URL(str(base).rstrip("/") + target(route, params), encoded=True)
 
 
@@ -258,13 +285,16 @@ async def _read(answer: aiohttp.ClientResponse, service: str) -> bytearray:
     return raw
 
 
-def broken(service: str, error: Exception) -> Unavailable:
+def broken(service: str, error: Exception, host: str | None = None) -> Unavailable:
     """The failure of a connection to `service`: 5006 too slow, 5003 not HTTP, else 5008."""
+    whom, details = (service, {}) if host is None else (f"{service} on {host}", {"host": host})
     if isinstance(error, TimeoutError):
-        return Unavailable(f"{service} did not answer in time", code=Code.TIMEOUT, service=service)
-    if isinstance(error, aiohttp.ClientResponseError):
-        return Unavailable(f"{service}: answer not understood", code=Code.EXTERNAL, service=service)
-    return Unavailable(f"{service} cannot be reached: {type(error).__name__}", service=service)
+        message, code = f"{whom} did not answer in time", Code.TIMEOUT
+    elif isinstance(error, aiohttp.ClientResponseError):
+        message, code = f"{whom}: answer not understood", Code.EXTERNAL
+    else:
+        message, code = f"{whom} cannot be reached: {type(error).__name__}", Code.UNAVAILABLE
+    return Unavailable(message, code=code, service=service, **details)
 
 
 def _retryable(error: LucidError) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import msgspec
 
 from lucid import catalog
-from lucid.kit import logs, serve, settings, tls
+from lucid.kit import hosts, logs, serve, settings, tls
 
 if TYPE_CHECKING:
     from lucid.kit import client
@@ -84,7 +84,8 @@ def listeners(service: catalog.Service, found: LaunchSettings) -> list[serve.Lis
 def service_client(found: settings.Common, name: str) -> "client.ServiceClient":
     """The client for the services that `name` may call.
 
-    Raises SettingsError that names every missing URL, or where the catalogue lets it call nobody.
+    Raises SettingsError that names every missing URL or one that is at fault, or where the catalogue lets it
+    call nobody.
     """
     from lucid.kit import client  # noqa: PLC0415 - imports metrics, see above
 
@@ -97,7 +98,8 @@ def service_client(found: settings.Common, name: str) -> "client.ServiceClient":
         raise settings.SettingsError(f"cannot start, settings at fault:\n  {lines}")
     directory = Path(found.tls_directory)
     context = tls.client_context(directory / f"{name}.crt", directory / f"{name}.key", directory / "ca.crt")
-    return client.ServiceClient({callee: os.environ[v] for callee, v in variables.items()}, context)
+    urls = {callee: os.environ[v] for callee, v in variables.items()}
+    return client.ServiceClient(urls, context, {callee: hosts.read(callee, os.environ) for callee in callees})
 
 
 def _metrics_directory(found: LaunchSettings) -> Path:

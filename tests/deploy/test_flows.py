@@ -51,6 +51,17 @@ class TestFlows:
         assert between("data1", "data2") == wanted | {("root", port) for _, port in wanted}
         assert between("data1", "data1") == wanted
 
+    def test_every_host_of_a_group_calls_and_is_called(self) -> None:
+        two = made(groups={"mon1": "rdp"})
+        found = {(f.source, f.user, f.destination, f.port) for f in flows(CATALOG, two)}
+        for host in ("mon1", "rdp1"):
+            assert ("sess1", "lucid-session-api", host, 8084) in found
+            assert (host, "lucid-session-recorder", "sess1", 8083) in found
+            assert (host, "lucid-session-recorder", "core1", 8085) in found
+        text = render(two.named("sess1"), two, flows(CATALOG, two), 4)
+        for address in ("172.20.0.14", "172.20.0.31"):
+            assert f"-A LUCID-OUT -d {address} -p tcp -m tcp --dport 8084 -m owner" in text
+
     def test_people_reach_the_gateway_over_tls_only(self) -> None:
         open_to_all = {(f.destination, f.port) for f in flows(CATALOG, made()) if f.source == ANYBODY}
         assert open_to_all == {("edge1", 8081)}

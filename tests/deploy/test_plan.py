@@ -2,13 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from lucid import catalog
-from lucid.deploy import plan, secrets, signing
+from lucid.deploy import flows, plan, rules, secrets, signing
+from lucid.kit import hosts
 from tests.deploy.sites import made
 
 CATALOG = catalog.load()
@@ -27,6 +29,37 @@ class TestUnits:
         }  # fmt: skip
         assert "https://172.20.0.13:8085" in recorder.values()
         assert "MONGODB_URL" not in recorder
+
+    def test_know_every_host_of_a_group_that_may_have_several(self) -> None:
+        site = made(groups={"mon1": "rdp"})
+        (api,) = (u for u in plan.units(CATALOG, site, site.named("sess1")) if u.name == "session-api")
+        assert hosts.read("session-recorder", api.environment) == {
+            "mon1": "https://172.20.0.31:8084", "rdp1": "https://172.20.0.14:8084",
+        }  # fmt: skip
+        assert api.environment["LUCID_URL_SESSION_RECORDER"] == "https://172.20.0.31:8084"
+        assert [n for n in api.environment if n.startswith("LUCID_URLS_")] == ["LUCID_URLS_SESSION_RECORDER"]
+
+    def test_call_services_of_their_own_host_there(self) -> None:
+        """Two of group rdp, one of which calls the other: no call leaves the host that it begins on."""
+        caller = msgspec.structs.replace(CATALOG.services["auth-proxy"], group=catalog.Group.RDP,
+                                         calls=("session-recorder",))  # fmt: skip
+        both = {"session-recorder": CATALOG.services["session-recorder"], "auth-proxy": caller}
+        together = msgspec.structs.replace(CATALOG, services=CATALOG.services | both)
+        site = made(groups={"mon1": "rdp"})
+        for name in ("mon1", "rdp1"):
+            host = site.named(name)
+            (unit,) = (u for u in plan.units(together, site, host) if u.name == "auth-proxy")
+            assert unit.environment["LUCID_URL_SESSION_RECORDER"] == f"https://{host.address}:8084"
+            for version, address in ((4, host.address), (6, host.address6)):
+                text = rules.render(host, site, flows.flows(together, site), version)
+                ways = [line for line in text.splitlines() if "--uid-owner lucid-auth-proxy" in line]
+                assert any(f"-d {address} -p tcp -m tcp --dport 8084 " in line for line in ways)
+                assert "-A INPUT -i lo -j ACCEPT" in text
+
+    def test_know_their_host_by_its_name_in_the_inventory(self) -> None:
+        for host in made().hosts:
+            for unit in plan.units(CATALOG, made(), host):
+                assert unit.environment["HOST_NAME"] == host.name
 
     def test_hold_no_secret_in_their_environment(self) -> None:
         made_up = secrets.complete(CATALOG, {})

@@ -30,6 +30,25 @@ class TestAGoodSite:
         assert not checks.problems(catalog.load(), found)
 
 
+class TestSeveralHosts:
+    def test_may_be_in_group_rdp_each_with_certificates_and_services_of_its_own(self) -> None:
+        two = made(groups={"mon1": "rdp"})
+        assert checks.problems(catalog.load(), two) == ()
+        for host in ("mon1", "rdp1"):
+            assert "session-recorder" in [u.name for u in plan.units(catalog.load(), two, two.named(host))]
+            (cert,) = (
+                c for c in plan.certificates(catalog.load(), two.named(host)) if c.name == "session-recorder"
+            )
+            assert cert.dns == ("session-recorder.lucid.internal", "localhost")
+
+    @pytest.mark.parametrize("group", ["core", "sessions"])
+    def test_may_be_in_no_other_group_whose_services_are_called(self, group: str) -> None:
+        assert f"group {group}: " in problems(groups={"mon1": group})
+        assert "its services are called at one address; keep one host in it" in problems(
+            groups={"mon1": group}
+        )
+
+
 EVERYWHERE = {"lucid_services": ["api-gateway", "auth-service"], "lucid_public_ports": {"api-gateway": 8000}}
 
 

@@ -1,5 +1,6 @@
 """Each service gets what the catalogue grants it: these secrets, these addresses, and nothing else."""
 
+import socket
 import typing
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from lucid import catalog
 from lucid.dev import credentials, environment
 from lucid.dev.layout import State
+from lucid.kit import hosts
 from lucid.kit.client import variable
 from lucid.kit.settings import Common, Secret
 
@@ -60,6 +62,12 @@ class TestEnvironment:
         assert {key for key in found if key in {"MONGODB_URL", "REDIS_URL"}} == {
             f"{store.upper()}_URL" for store in service.stores
         }
+
+    def test_names_the_one_host_as_the_services_on_it_name_themselves(self, tmp_path: Path) -> None:
+        found = environment.of_service(SERVICES["session-api"], SERVICES, State(tmp_path), STORES)
+        url = found[variable("session-recorder")]
+        assert hosts.read("session-recorder", found) == {socket.gethostname(): url}
+        assert [n for n in found if n.startswith("LUCID_URLS_")] == [hosts.variable("session-recorder")]
 
     def test_uses_the_local_ports_on_loopback(self, tmp_path: Path) -> None:
         found = environment.of_service(SERVICES["api-gateway"], SERVICES, State(tmp_path), STORES)

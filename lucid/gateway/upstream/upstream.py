@@ -125,8 +125,20 @@ class Upstream:
         """All its addresses, in no order that lasts."""
         return self._balancer.replicas
 
-    async def ask(self, request: UpstreamRequest, patience: Patience, *, guarded: bool = True) -> Answer:
-        """Sends the request; returns when the answer's head has come.
+    def at(self, address: str) -> Replica:
+        """The replica at one of its addresses. Raises StopIteration for another."""
+        wanted = replica(self.name, address).authority
+        return next(each for each in self.replicas if each.authority == wanted)
+
+    async def ask(
+        self,
+        request: UpstreamRequest,
+        patience: Patience,
+        *,
+        guarded: bool = True,
+        only: Replica | None = None,
+    ) -> Answer:
+        """Sends the request, once and to `only` that replica if one is given; returns with the answer's head.
 
         Not `guarded`, it is sent even if the breaker is open, and tells that nothing. A failing status is an
         answer, of which breaker and balancer hear as of a failure. Raises Unavailable:
@@ -138,7 +150,7 @@ class Upstream:
         begin = time.perf_counter()
         outcome = "undecided"
         try:
-            answer = await self._attempts(request, patience)
+            answer = await self._attempts(request, patience, only)
             answer.guarded = guarded
             outcome = "ok"
             if answer.head.status in self._failing:
@@ -157,14 +169,14 @@ class Upstream:
                 self.breaker.over()
         return answer
 
-    async def _attempts(self, request: UpstreamRequest, patience: Patience) -> Answer:
+    async def _attempts(self, request: UpstreamRequest, patience: Patience, only: Replica | None) -> Answer:
         self._budget.asked()
         tried: list[Replica] = []
         fault: Failure | None = None
         until = None if patience.total is None else time.monotonic() + patience.total
         while True:
             now = time.monotonic()
-            chosen = self._balancer.pick(now, tried)
+            chosen = only or self._balancer.pick(now, tried)
             left = (
                 patience
                 if until is None
@@ -181,7 +193,7 @@ class Upstream:
                 again = isinstance(failure, NotReached) or (
                     isinstance(failure, Broken | Stale) and request.repeatable
                 )
-                if not again or len(tried) == ATTEMPTS or not self._budget.take(time.monotonic()):
+                if only or not again or len(tried) == ATTEMPTS or not self._budget.take(time.monotonic()):
                     raise
                 self._metrics.retries.inc()
             pause = PAUSE_SECONDS * 2 ** (len(tried) - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
