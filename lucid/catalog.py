@@ -46,6 +46,15 @@ class Tls(StrEnum):
     NONE = "none"
 
 
+class Sight(StrEnum):
+    """What a service may see of its host beyond its own files."""
+
+    HOST = "host"
+    """Figures of the whole host in /proc; not the kernel's settings there, nor other programs."""
+    CONNECTIONS = "connections"
+    """The TCP connections of all programs: ends and bytes, by netlink."""
+
+
 class Group(StrEnum):
     """Host groups: services of one group may share a host, so their ports must differ."""
 
@@ -166,6 +175,8 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Directories that it may write to beside its own."""
     needs: Literal["systemd"] | None = None
     """What the single-machine stack does not have, so that the service is no part of it."""
+    reads: tuple[Sight, ...] = ()
+    """What it may see of its host; without this, nothing."""
     reloads: bool = True
     """Whether its processes can be replaced, the new ones beside the old."""
 

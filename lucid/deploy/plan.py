@@ -48,6 +48,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[str, ...]
     groups: tuple[str, ...]
     writes: tuple[str, ...]
+    reads: tuple[str, ...]
+    """What it may see of its host: `lucid.catalog.Sight`."""
     after: tuple[str, ...]
     """Units of services on the same host that it calls."""
     environment: dict[str, str]
@@ -107,6 +109,7 @@ def _unit(catalog: Catalog, site: Site, host: Host, service: Service) -> Unit:
         runs=service.runs,
         groups=service.groups,
         writes=service.writes,
+        reads=tuple(sight.value for sight in service.reads),
         after=tuple(
             f"lucid-{name}.service" for name in service.calls if catalog.services[name].group in host.groups
         ),

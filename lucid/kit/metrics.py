@@ -6,8 +6,19 @@ sets PROMETHEUS_MULTIPROC_DIR before this module is imported.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+from prometheus_client.registry import Collector
 
 requests_total = Counter("lucid_api_requests_total", "Requests answered.", ["method", "endpoint", "status"])
 request_seconds = Histogram(
@@ -33,10 +44,27 @@ unanchored_seconds = Gauge(
 )
 
 
+_PASSING = CollectorRegistry(auto_describe=False)
+
+
+@contextmanager
+def passing(collector: Collector) -> Iterator[None]:
+    """Has /metrics ask `collector` each time, for as long as the context lasts.
+
+    For values that end with what they are about: those in files stay until the service ends. Whichever worker
+    is asked answers with its own, so this is for services that have one.
+    """
+    _PASSING.register(collector)
+    try:
+        yield
+    finally:
+        _PASSING.unregister(collector)
+
+
 def render() -> bytes:
     """All metrics of this service's processes, in Prometheus' text format."""
+    registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # as shipped
-        return generate_latest(registry)
-    return generate_latest()
+    return generate_latest(registry) + generate_latest(_PASSING)
