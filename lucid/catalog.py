@@ -380,7 +380,9 @@ def _check_listeners(catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Nod
         first, last = listener.ports
         if listener.service not in catalog.services:
             at = reader.find(nodes[name], "$.service")
-            raise reader.fail(at, f"listener {name} belongs to `{listener.service}`, which the catalogue lacks")
+            raise reader.fail(
+                at, f"listener {name} belongs to `{listener.service}`, which the catalogue lacks"
+            )
         if not listener.asks < first < last:
             at = reader.find(nodes[name], "$.ports")
             raise reader.fail(at, f"listener {name} needs `ports`, the first below the last, above `asks`")

@@ -6,7 +6,6 @@ import msgspec
 
 from lucid.contracts.session_api import RetentionDays, SessionBytes
 from lucid.contracts.session_controller import Ending, State
-from lucid.contracts.session_recorder import Quality
 from lucid.contracts.types import (
     EnvelopeText,
     FrameRate,
@@ -19,6 +18,7 @@ from lucid.contracts.types import (
     UserId,
 )
 from lucid.contracts.xrdp import Address, Height, Width
+from lucid.evidence.policy import Quality
 from lucid.kit.errors import Code
 from lucid.kit.routes import Access, Nothing, Route
 

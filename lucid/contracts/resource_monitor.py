@@ -2,18 +2,12 @@
 
 import msgspec
 
-from lucid.contracts.types import RdpPort
+from lucid.contracts.xrdp import SlotPath
 from lucid.kit.errors import Code
 from lucid.kit.routes import Nothing, Route
 
 SERVICE = "resource-monitor"
 CALLERS = ("rdp-manager", "session-controller")
-
-
-class PortPath(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Names one RDP session of the host."""
-
-    port: RdpPort
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +52,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     memory_limit_bytes: int | None
     oom_kills: int | None
     read_bytes: int | None
-    """From disks. Of bytes written, version 1 of control groups counts only those that bypass the cache."""
+    """From disks. Version 1 of control groups counts of bytes written those that the session waited for
+    (fsync, direct), and from Linux 6.10 on nothing of a disk for which no group has a limit."""
     written_bytes: int | None
     processes: int
     tasks: int | None
@@ -87,7 +82,7 @@ SESSIONS = Route(
     callers=CALLERS, quiet=True,
 )  # fmt: skip
 SESSION = Route(
-    SERVICE, "GET", "/sessions/{port}", PortPath, Nothing, Session, "What one RDP session uses",
+    SERVICE, "GET", "/sessions/{port}", SlotPath, Nothing, Session, "What one RDP session uses",
     errors=(Code.NOT_FOUND,), callers=CALLERS, quiet=True,
 )  # fmt: skip
 

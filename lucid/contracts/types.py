@@ -8,11 +8,6 @@ _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 SessionId = Annotated[str, msgspec.Meta(pattern=_UUID, description="Session id: a UUID in lower case.")]
 UserId = Annotated[str, msgspec.Meta(pattern=_UUID, description="Account id: a UUID in lower case.")]
 Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$", description="SHA-256, lower-case hex.")]
-FIRST_RDP_PORT, LAST_RDP_PORT = 13389, 14389
-"""Ports of RDP sessions; each names its session's slot on a host."""
-RdpPort = Annotated[
-    int, msgspec.Meta(ge=FIRST_RDP_PORT, le=LAST_RDP_PORT, description="Port of an RDP session on its host.")
-]
 Track = Annotated[int, msgspec.Meta(ge=0, le=15, description="0 is the picture.")]
 Index = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1, description="Position within the track, from 0.")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]

@@ -23,6 +23,8 @@ LOGIN_PORT = _LISTENER.asks
 FIRST_DISPLAY = 10
 SLOTS_DIRECTORY = "/run/lucid-rdp"
 """Holds a directory for each slot in use, named by its port."""
+X11_DIRECTORY = "x11"
+"""Below the slot's: where its X server's socket is."""
 ADMISSION_SETS = {4: "lucid-rdp4", 6: "lucid-rdp6"}
 """The firewall's sets of who may reach which listener, by IP version."""
 USER_NAME = "lucid"
@@ -45,6 +47,14 @@ Address = Annotated[
 def display_number(port: int) -> int:
     """The X display of a slot."""
     return port - FIRST_PORT + FIRST_DISPLAY
+
+
+DesktopState = Literal["starting", "running", "over"]
+
+
+def port_of(display: int) -> int:
+    """The slot that an X display would belong to."""
+    return display - FIRST_DISPLAY + FIRST_PORT
 
 
 class SlotPath(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,7 +104,7 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
 
     port: int
     session: SessionId
-    desktop: Literal["starting", "running", "over"]
+    desktop: DesktopState
     listening: bool
     clients: tuple[str, ...]
     """Addresses that are connected."""

@@ -227,6 +227,12 @@ def certificates(catalog: Catalog, host: Host) -> tuple[Certificate, ...]:
             made(name, store.user, store.unit, unit=name, called=(host.name,) if name == MONGODB else ())
             for name, store in stores
         ),
+        # Not one that services would take for one of their own.
+        *(
+            made("rdp", listener.user, unit="listeners", called=people)
+            for listener in catalog.listeners.values()
+            if any(service.name == listener.service for service in services)
+        ),
         *(made(name, exporter.user) for name, exporter in catalog.exporters.items()),
         *(
             made(name, observer.user)

@@ -1,1 +1,1 @@
-"""Cluster rdp: remote desktops, each under a trust policy and recorded from its first frame to its last."""
+"""Cluster rdp: desktops over RDP, each in a slot of its host that is named by its port."""

@@ -79,9 +79,13 @@ def transferred(text: str) -> tuple[int, int]:
     return read, written
 
 
-def transferred_v1(text: str) -> tuple[int, int]:
-    """blkio.throttle.io_service_bytes_recursive (version 1), lines `8:0 Read 1`: bytes read and written."""
-    total = {"Read": 0, "Write": 0}
+def transferred_v1(text: str) -> tuple[int, int] | None:
+    """blkio.throttle.io_service_bytes_recursive (version 1), lines `8:0 Read 1`: bytes read and written.
+
+    None where no device is named: a kernel from 6.10 on counts those of a disk only once some group has a
+    limit for it, so that this may be nothing used, or nothing counted.
+    """
+    total, devices = {"Read": 0, "Write": 0}, set()
     for line in text.splitlines():
         words = line.split()
         if len(words) == 2 and words[0] == "Total":
@@ -90,9 +94,10 @@ def transferred_v1(text: str) -> tuple[int, int]:
         if len(words) != 3:
             raise ValueError(f"a line `device operation bytes` is expected, not {line[:40]!r}")
         _device(words[0], line)
+        devices.add(words[0])
         if words[1] in total:
             total[words[1]] += number(words[2])
-    return total["Read"], total["Write"]
+    return (total["Read"], total["Write"]) if devices else None
 
 
 def _device(word: str, line: str) -> None:

@@ -3,7 +3,6 @@
 import ctypes
 import socket
 import struct
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -33,10 +32,8 @@ class Connections:
 
     def __init__(self, ports: range) -> None:
         self._ports = ports
-        self._questions = _socket()
         self._ends = _socket()
         try:
-            self._questions.settimeout(SECONDS)
             self._ends.setblocking(False)
             _filter(self._ends, inet_diag.port_filter(ports))
             for group in inet_diag.DESTROYED.values():
@@ -48,17 +45,8 @@ class Connections:
     def look(self) -> Look:
         """All that there are, and those that have ended since the last look. Raises OSError, ValueError."""
         # In this order: what ends after it was listed is then among the ends, and never in neither.
-        found = [each for family in inet_diag.FAMILIES for each in self._ask(family)]
+        found = [each for family in inet_diag.FAMILIES for each in _ask(family, self._ports)]
         return Look(tuple(found), tuple(self._told()))
-
-    def _ask(self, family: int) -> list[Connection]:
-        _empty(self._questions)  # of what a question that failed has left
-        self._questions.send(inet_diag.request(family, self._ports))
-        found, done = [], False
-        while not done:
-            more, done = inet_diag.connections(self._questions.recv(_DATAGRAM))
-            found += more
-        return found
 
     def _told(self) -> list[Connection]:
         found: list[Connection] = []
@@ -74,8 +62,7 @@ class Connections:
                 log.warning("ends of connections were missed", error=str(error))
 
     def close(self) -> None:
-        """Closes both sockets."""
-        self._questions.close()
+        """Ends the subscription."""
         self._ends.close()
 
     def __enter__(self) -> Self:
@@ -91,14 +78,20 @@ def _socket() -> socket.socket:
     return made
 
 
+def _ask(family: int, ports: range) -> list[Connection]:
+    # A socket for each question: none finds the rest of an answer to another one that failed.
+    with _socket() as questions:
+        questions.settimeout(SECONDS)
+        questions.send(inet_diag.request(family, ports))
+        found, done = [], False
+        while not done:
+            more, done = inet_diag.connections(questions.recv(_DATAGRAM))
+            found += more
+        return found
+
+
 def _filter(to: socket.socket, program: bytes) -> None:
     steps = ctypes.create_string_buffer(program, len(program))
     to.setsockopt(
         socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program) // 8, ctypes.addressof(steps))
     )
-
-
-def _empty(what: socket.socket) -> None:
-    with suppress(BlockingIOError):
-        while what.recv(_DATAGRAM, socket.MSG_DONTWAIT):
-            pass

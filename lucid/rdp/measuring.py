@@ -78,16 +78,12 @@ class Measuring:
         return Measured(reading.at, host, Sessions(measured_ms=reading.ms, sessions=sessions))
 
     def _forget(self, reading: Reading) -> None:
-        """Slots that have ended. What is left of their connections is not the next session's at that port."""
+        """Slots that have ended. What is left of their connections is not the next one's at that port."""
         now = {slot.port: slot.identity for slot in reading.slots}
         for port, known in list(self._known.items()):
             if now.get(port) != known.identity:
                 self._foreign[port] = known.traffic.cookies
                 del self._known[port]
-        if reading.connections is not None:
-            alive = {each.cookie for each in (*reading.connections.open, *reading.connections.closed)}
-            kept = {port: cookies & alive for port, cookies in self._foreign.items()}
-            self._foreign = {port: cookies for port, cookies in kept.items() if cookies}
 
     def _session(self, slot: Slot, reading: Reading) -> Session:
         known = self._known.get(slot.port)

@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from lucid.contracts import resource_monitor as contract
+from lucid.contracts.xrdp import SlotPath
 from lucid.kit import app as kit
 from lucid.kit import metrics, settings
 from lucid.kit.app import Call, Handlers
@@ -99,7 +100,7 @@ async def sessions(call: Call, _: Nothing, __: Nothing) -> contract.Sessions:
 
 
 @handlers.on(contract.SESSION)
-async def session(call: Call, params: contract.PortPath, _: Nothing) -> contract.Session:
+async def session(call: Call, params: SlotPath, _: Nothing) -> contract.Session:
     """One of them."""
     found = call.app[MONITOR].last.session(params.port)
     if found is None:

@@ -2,11 +2,11 @@
 
 import re
 
-from lucid.contracts.types import FIRST_RDP_PORT, LAST_RDP_PORT
+from lucid.contracts.xrdp import FIRST_PORT, LAST_PORT
 
 PARENTS = ("lucid.slice", "lucid-rdp.slice")
 """What a slot's slice is below."""
-PORTS = range(FIRST_RDP_PORT, LAST_RDP_PORT + 1)
+PORTS = range(FIRST_PORT, LAST_PORT + 1)
 
 _SLICE = re.compile(r"lucid-rdp-([1-9][0-9]{4})\.slice")
 
@@ -21,3 +21,13 @@ def port_of(name: str) -> int | None:
 def slice_of(port: int) -> str:
     """The slice of a slot."""
     return f"lucid-rdp-{port}.slice"
+
+
+def listener_of(port: int) -> str:
+    """The unit that listens for RDP."""
+    return f"lucid-xrdp@{port}.service"
+
+
+def desktop_of(port: int) -> str:
+    """The unit of X server and desktop."""
+    return f"lucid-desktop@{port}.service"

@@ -7,6 +7,8 @@ seen first; one that ended counts with what the kernel said of it when it was go
   seen, and not at all if it came and went between two looks;
 - what ended before this process began to look;
 - bytes that were sent and never acknowledged: they are not counted.
+
+The kernel tells of an end some milliseconds after it, so for one look a connection may count as last seen.
 """
 
 from collections.abc import Iterable
@@ -38,7 +40,6 @@ class Traffic:
             self._vanished.pop(each.cookie, None)
             if each.cookie not in self.foreign:
                 self._end((each.received, each.sent))
-        self.foreign &= found.keys()
         self._vanished |= {cookie: last for cookie, last in self._open.items() if cookie not in found}
         self._open = {cookie: last for cookie, last in found.items() if cookie not in self.foreign}
         for cookie in self._open:

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 import lucid
+from lucid.contracts import xrdp
 from lucid.kit.logs import log
 from lucid.kit.tasks import to_its_end
 from lucid.sessions import grab
@@ -30,7 +31,7 @@ from lucid.sessions.recorder_encoder import (
     ffmpeg_environment,
 )
 from lucid.sessions.recording_errors import RecordingError
-from lucid.sessions.x11_wire import ScreenSize
+from lucid.sessions.x11_wire import SOCKETS, ScreenSize
 from lucid.sessions.xauthority import write_cookie
 
 SECONDS_TO_FINISH = 10.0
@@ -79,6 +80,7 @@ class Capture:
 
     def __init__(self, display: int, cookie: bytes | None, settings: CaptureSettings, workdir: Path) -> None:
         self._display = display
+        self._sockets = sockets_of(display)
         self._cookie = cookie
         self._settings = settings
         self._xauthority = workdir / f"xauthority-{display}" if cookie is not None else None
@@ -89,7 +91,7 @@ class Capture:
 
     async def __aenter__(self) -> Self:
         """Raises DisplayError, CaptureStartError (a process cannot be run) or XauthorityError."""
-        self._watch = await DisplayWatch.open(self._display, self._cookie)
+        self._watch = await DisplayWatch.open(self._display, self._cookie, self._sockets)
         try:
             self.size = self._watch.size
             check_screen(self.size)
@@ -165,7 +167,7 @@ class Capture:
             try:
                 self._grabber = await CaptureProcess.start(
                     "grabber",
-                    grabber_command(self._display, self.size, self._settings.frame_rate),
+                    grabber_command(self._display, self.size, self._settings.frame_rate, self._sockets),
                     grabber_environment(self._xauthority),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=writing,
@@ -235,7 +237,7 @@ class Capture:
             return self._asked
         if status < 0 and asked is not EndCause.DISPLAY_LOST:
             return CaptureEnd(EndCause.KILLED, f"the grabber was ended by {signal.Signals(-status).name}")
-        if not await display_answers(self._display, self._cookie):
+        if not await display_answers(self._display, self._cookie, self._sockets):
             return CaptureEnd(EndCause.DISPLAY_LOST, f"display :{self._display} is gone or does not answer")
         if status == grab.CUT_OFF or asked is EndCause.DISPLAY_LOST:
             return CaptureEnd(
@@ -253,9 +255,9 @@ class Capture:
             log.warning("a display's cookie is left behind", file=str(self._xauthority), error=str(error))
 
 
-def grabber_command(display: int, size: ScreenSize, frame_rate: int) -> list[str]:
+def grabber_command(display: int, size: ScreenSize, frame_rate: int, sockets: str = SOCKETS) -> list[str]:
     """The command line of the screen grabber. It needs nothing but the standard library: no site (-S)."""
-    arguments = map(str, (display, *size, frame_rate))
+    arguments = map(str, (display, *size, frame_rate, sockets))
     return [sys.executable, "-S", "-P", "-m", grab.__name__, *arguments]
 
 
@@ -263,3 +265,9 @@ def grabber_environment(xauthority: Path | None) -> dict[str, str]:
     """The grabber's whole environment. The cookie is in the file, never here or on the command line."""
     environment = {"PYTHONPATH": str(Path(lucid.__file__).parents[1])}
     return environment | ({"XAUTHORITY": str(xauthority)} if xauthority else {})
+
+
+def sockets_of(display: int) -> str:
+    """Where the display's socket is: in the directory of its RDP session's slot if it has one."""
+    slot = Path(xrdp.SLOTS_DIRECTORY) / str(xrdp.port_of(display)) / xrdp.X11_DIRECTORY
+    return str(slot) if (slot / f"X{display}").exists() else SOCKETS

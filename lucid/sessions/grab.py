@@ -1,10 +1,11 @@
 """The screen grabber: a process that writes what an X display shows to its standard output, for the encoder.
 
-``python -m lucid.sessions.grab DISPLAY WIDTH HEIGHT FRAME_RATE``, with the display's cookie in the file that
-XAUTHORITY names. Between two ticks of its clock it sleeps; at each it asks the server where the pointer is,
-and hears with the answer whether anything was drawn. Only if so, and once a second in any case, it copies
-what has changed and writes a frame (IVF, its time in ticks). A change is therefore recorded at most one tick
-after it was visible. On SIGTERM it writes what the screen shows at that moment, and ends.
+``python -m lucid.sessions.grab DISPLAY WIDTH HEIGHT FRAME_RATE SOCKETS``: the display's socket is in that
+directory, its cookie in the file that XAUTHORITY names. Between two ticks of its clock it sleeps; at each it asks
+the server where the pointer is, and hears with the answer whether anything was drawn. Only if so, and once a
+second in any case, it copies what has changed and writes a frame (IVF, its time in ticks). A change is therefore
+recorded at most one tick after it was visible. On SIGTERM it writes what the screen shows at that moment, and
+ends.
 
 Its clock is the monotonic one: setting the machine's time does not disturb a recording. The first line on its
 standard error is the first frame's time on that clock, in seconds; all processes of a machine share it.
@@ -61,13 +62,13 @@ def _write(output: int, data: bytes | mmap.mmap) -> None:
 
 def main(arguments: list[str]) -> int:
     """Returns the exit status."""
-    display, width, height, frame_rate = map(int, arguments)
+    display, width, height, frame_rate = map(int, arguments[:4])
     size = ScreenSize(width, height)
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     try:
         file = os.environ.get("XAUTHORITY")
         cookie = find_cookie(parse(Path(file).read_bytes()), display) if file else None
-        with X11Connection(display, cookie) as connection:
+        with X11Connection(display, cookie, arguments[4]) as connection:
             grab(DesktopImage(connection, size), size, frame_rate, sys.stdout.fileno())
     except BrokenPipeError:
         return 0  # the encoder has gone; its end is the one to tell of

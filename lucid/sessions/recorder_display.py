@@ -33,13 +33,13 @@ class DisplayWatch:
         self._writer = writer
 
     @classmethod
-    async def open(cls, number: int, cookie: bytes | None) -> Self:
-        """Connect, and begin to watch.
+    async def open(cls, number: int, cookie: bytes | None, sockets: str = wire.SOCKETS) -> Self:
+        """Connect, and begin to watch. ``sockets`` is the directory of the server's.
 
         Raises:
             DisplayError: no server listens, it refuses the cookie, or it does not answer within 5 s.
         """
-        path = f"{wire.SOCKETS}/X{number}"
+        path = f"{sockets}/X{number}"
         try:
             async with asyncio.timeout(_SECONDS_TO_ANSWER):
                 reader, writer = await asyncio.open_unix_connection(path)
@@ -73,10 +73,10 @@ class DisplayWatch:
             await self._writer.wait_closed()
 
 
-async def display_answers(number: int, cookie: bytes | None) -> bool:
+async def display_answers(number: int, cookie: bytes | None, sockets: str = wire.SOCKETS) -> bool:
     """Whether the display accepts and answers a fresh connection now."""
     try:
-        watch = await DisplayWatch.open(number, cookie)
+        watch = await DisplayWatch.open(number, cookie, sockets)
     except DisplayError:
         return False
     await watch.close()

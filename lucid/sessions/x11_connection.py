@@ -41,11 +41,11 @@ class Extension(NamedTuple):
 class X11Connection:
     """Connected and admitted; a context manager that disconnects. ``setup`` describes the first screen."""
 
-    def __init__(self, display: int, cookie: bytes | None) -> None:
-        """Raises DisplayError: nobody listens, or the cookie is refused."""
+    def __init__(self, display: int, cookie: bytes | None, sockets: str = wire.SOCKETS) -> None:
+        """`sockets` is the directory of the server's. Raises DisplayError: nobody listens, or it refuses."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            self._socket.connect(f"{wire.SOCKETS}/X{display}")
+            self._socket.connect(f"{sockets}/X{display}")
             self._socket.sendall(wire.setup_request(cookie))
             head = self._read(8)
             self.setup = wire.read_setup(display, head, self._read(wire.setup_answer_size(head)))
