@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from lucid.contracts.managed_sessions import CreateManaged, StartManaged
 from lucid.contracts.session_pipeline import Pipeline
 from lucid.contracts.session_recorder import Cookie, Display
 from lucid.contracts.types import (
@@ -13,6 +14,8 @@ from lucid.contracts.types import (
     Milliseconds,
     PageLimit,
     PageOffset,
+    RetentionDays,
+    SessionBytes,
     SessionId,
     SessionPath,
     Text,
@@ -29,11 +32,9 @@ SessionState = Literal[
     "created", "starting", "recording", "paused", "stopped", "processing", "completed", "failed", "deleted"
 ]
 
-RetentionDays = Annotated[int, msgspec.Meta(ge=1, le=365, description="Days that a recording is kept.")]
 HoldReason = Annotated[
     str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]+\Z", max_length=200, description="One line that says why.")
 ]
-SessionBytes = Annotated[int, msgspec.Meta(ge=1024 * 1024, le=100 * 1024**3)]
 
 
 class CreateSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -90,6 +91,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """When its erasure was decided; from then on the recording is not handed out any more."""
     erased_ms: int | None = None
     """When its key was destroyed, once its tombstone is in a final block."""
+    host: str | None = None
+    """Where the desktop is, if it is the recording of a remote desktop."""
 
 
 class SessionsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -366,9 +369,30 @@ ACCESSES = Route(
     "Who was given the recording, when it was held and when erased", access=Access.USER,
     errors=(Code.NOT_FOUND,),
 )  # fmt: skip
+CREATE_MANAGED = Route(
+    SERVICE, "POST", "/managed-sessions", Nothing, CreateManaged, Session,
+    "Create the session of a remote desktop; the same again answers the same", status=201, idempotent=True,
+    errors=(Code.CONFLICT,), callers=("rdp-manager",),
+)  # fmt: skip
+START_MANAGED = Route(
+    SERVICE, "POST", "/managed-sessions/{session}/start", SessionPath, StartManaged, Session,
+    "Start recording a desktop, or find it recorded; answered when the first fragment is durable",
+    errors=(*_STATE, Code.CONFLICT), idempotent=True, callers=("session-controller",),
+)  # fmt: skip
+STOP_MANAGED = Route(
+    SERVICE, "POST", "/managed-sessions/{session}/stop", SessionPath, Nothing, Session,
+    "End the recording of a desktop; one that has ended is no error", errors=_STATE, idempotent=True,
+    callers=("session-controller",),
+)  # fmt: skip
+GET_MANAGED = Route(
+    SERVICE, "GET", "/managed-sessions/{session}", SessionPath, Nothing, Session,
+    "The session of a remote desktop", errors=(Code.NOT_FOUND,),
+    callers=("rdp-manager", "session-controller"),
+)  # fmt: skip
 
 ROUTES = (
     CREATE, LIST, GET, UPDATE, START, STOP, PAUSE, RESUME, CHUNKS, MANIFEST, PROOF, STATISTICS,
     MANIFEST_ENTRY, PIPELINE, BUNDLE, REPLAY,
     ERASE, HOLD, RECEIPT, DISCLOSURE, ACCESSES,
+    CREATE_MANAGED, START_MANAGED, STOP_MANAGED, GET_MANAGED,
 )  # fmt: skip

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from lucid.contracts.types import FrameRate, Hash, SessionId, SessionPath, UserId
+from lucid.contracts.types import FrameRate, Hash, SessionBytes, SessionId, SessionPath, UserId
 from lucid.evidence.policy import Quality
 from lucid.kit.errors import Code
 from lucid.kit.routes import Nothing, Route
@@ -29,7 +29,7 @@ class StartRecording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     frame_rate: FrameRate
     quality: Quality
     policy_sha256: Hash
-    max_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024, le=100 * 1024**3)]
+    max_bytes: SessionBytes
     """The session ends with reason `quota` when it would grow beyond this."""
 
     def __repr__(self) -> str:

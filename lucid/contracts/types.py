@@ -15,6 +15,8 @@ Milliseconds = Annotated[
     int, msgspec.Meta(ge=0, le=2**53 - 1, description="Milliseconds since the Unix epoch, UTC.")
 ]
 FrameRate = Annotated[int, msgspec.Meta(ge=1, le=120, description="Frames a second.")]
+RetentionDays = Annotated[int, msgspec.Meta(ge=1, le=365, description="Days that a recording is kept.")]
+SessionBytes = Annotated[int, msgspec.Meta(ge=1024 * 1024, le=100 * 1024**3)]
 PageLimit = Annotated[int, msgspec.Meta(ge=1, le=100, description="Rows of a page.")]
 PageOffset = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1, description="Rows before the page.")]
 Text = Annotated[str, msgspec.Meta(max_length=200)]

@@ -1,7 +1,6 @@
 """session-api: creates, starts, stops and shows sessions, and hands out their evidence."""
 
 import socket
-import time
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,36 +11,37 @@ from aiohttp import web
 
 from lucid.catalog import database_of
 from lucid.contracts import auth_service as auth
-from lucid.contracts import chunk_processor as processor
 from lucid.contracts import session_api as contract
 from lucid.contracts import session_pipeline as pipeline
-from lucid.contracts import session_recorder as recorder
 from lucid.contracts.types import SessionPath
 from lucid.evidence import leaf as leaves
 from lucid.kit import app as kit
 from lucid.kit import mongo, settings
 from lucid.kit.app import Call, Handlers
 from lucid.kit.client import CLIENT
-from lucid.kit.errors import Code, Conflict, LucidError, Unavailable
 from lucid.kit.identity import verifying
 from lucid.kit.launch import service_client
-from lucid.kit.mongo import Document
-from lucid.kit.routes import NOTHING, Nothing
+from lucid.kit.routes import Nothing
 from lucid.kit.tasks import TASKS
 from lucid.kit.tokens import VERIFIER
-from lucid.sessions import api_access, api_life, api_views, bundles, metrics
+from lucid.sessions import (
+    api_access,
+    api_life,
+    api_managed,
+    api_record,
+    api_recording,
+    api_views,
+    bundles,
+    metrics,
+)
 from lucid.sessions.access import AccessLog
 from lucid.sessions.api_session import STORE, owned
-from lucid.sessions.api_store import SessionStore, check, view
+from lucid.sessions.api_store import SessionStore, view
 from lucid.sessions.closing import Closer, session_leaves
 from lucid.sessions.erasure import Eraser
 from lucid.sessions.follower import Follower
 from lucid.sessions.life_store import LifeStore
-from lucid.sessions.policy import POLICY, policy_sha256
 from lucid.sessions.signer import Signer
-from lucid.sessions.states import SESSION
-
-START_SECONDS = 30.0
 
 
 class ApiSettings(settings.Common, frozen=True, kw_only=True):
@@ -65,31 +65,19 @@ class ApiSettings(settings.Common, frozen=True, kw_only=True):
 
 MONGO = web.AppKey("mongo", mongo.Database)
 
-handlers = Handlers(api_views.handlers, api_access.handlers, api_life.handlers)
+handlers = Handlers(
+    api_views.handlers,
+    api_access.handlers,
+    api_life.handlers,
+    api_recording.handlers,
+    api_managed.handlers,
+)
 
 
 @handlers.on(contract.CREATE)
 async def create_session(call: Call, _: Nothing, body: contract.CreateSession) -> contract.Session:
-    """Writes the session down. What it may and must record, and for how long, is fixed here, by hash."""
-    agreed = {name: getattr(body, name) for name in POLICY} | {"trust": None}
-    record: Document = {
-        "_id": str(uuid.uuid4()),
-        "name": body.name,
-        "owner": call.user.sub,
-        "state": SESSION.first,
-        "created_ms": time.time_ns() // 1_000_000,
-        "started_ms": None,
-        "ended_ms": None,
-        **agreed,
-        "policy_sha256": policy_sha256(agreed),
-        "chunks": 0,
-        "raw_bytes": 0,
-        "end_reason": None,
-        "error": None,
-        "held": False,
-        "erasing_ms": None,
-        "erased_ms": None,
-    }
+    """Writes the session down."""
+    record = api_record.new(str(uuid.uuid4()), call.user.sub, body.name, msgspec.structs.asdict(body))
     await call.app[STORE].insert(record)
     metrics.sessions_created_total.labels("created").inc()
     return view(record)
@@ -99,64 +87,6 @@ async def create_session(call: Call, _: Nothing, body: contract.CreateSession) -
 async def get_session(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
     """One session."""
     return view(await owned(call, params.session))
-
-
-@handlers.on(contract.START)
-async def start(call: Call, params: SessionPath, body: contract.StartSession) -> contract.Session:
-    """Key first, then credits, then the camera: nothing is captured that could not be kept."""
-    await owned(call, params.session)
-    store, client = call.app[STORE], call.app[CLIENT]
-    record = await store.move(params.session, "starting")
-    try:
-        await client.call(processor.CREATE_KEY, params)
-        await client.call(pipeline.SET_STATE, params, pipeline.SetState("active"))
-        request = recorder.StartRecording(
-            session=params.session,
-            owner=record["owner"],
-            display=body.display,
-            cookie=body.cookie,
-            frame_rate=record["frame_rate"],
-            quality=record["quality"],
-            policy_sha256=record["policy_sha256"],
-            max_bytes=record["max_bytes"],
-        )
-        recording = await client.call(recorder.START, NOTHING, request, seconds=START_SECONDS)
-    except LucidError as error:
-        # Where a service was out of reach, the recorder may have begun: the follower finds out.
-        if not isinstance(error, Unavailable):
-            metrics.sessions_created_total.labels("failed").inc()
-            await store.move(params.session, "failed", error=error.message)
-        raise
-    started = {"started_ms": recording.started_ms, "chunks": recording.chunks}
-    return view(await store.bring(params.session, "recording", **started))
-
-
-@handlers.on(contract.STOP)
-async def stop(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
-    """Ends the recording; what is on disk is still sent and anchored."""
-    check((await owned(call, params.session))["state"], "stopped")
-    await call.app[CLIENT].call(recorder.STOP, params)
-    return view(await call.app[STORE].bring(params.session, "stopped"))
-
-
-@handlers.on(contract.PAUSE)
-async def pause(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
-    """Stops capturing for a while."""
-    check((await owned(call, params.session))["state"], "paused")
-    await call.app[CLIENT].call(recorder.PAUSE, params)
-    await call.app[CLIENT].call(pipeline.SET_STATE, params, pipeline.SetState("paused"))
-    return view(await call.app[STORE].move(params.session, "paused"))
-
-
-@handlers.on(contract.RESUME)
-async def resume(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
-    """Captures again."""
-    record = await owned(call, params.session)
-    if record["state"] != "paused":
-        raise Conflict(f"the session is {record['state']}, not paused", code=Code.SESSION_STATE)
-    await call.app[CLIENT].call(pipeline.SET_STATE, params, pipeline.SetState("active"))
-    await call.app[CLIENT].call(recorder.RESUME, params)
-    return view(await call.app[STORE].move(params.session, "recording"))
 
 
 @handlers.on(contract.CHUNKS)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pymongo import DESCENDING, ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
 from lucid.contracts.session_api import Session
 from lucid.kit.errors import Code, Conflict, NotFound
@@ -11,6 +12,10 @@ from lucid.sessions.states import SESSION, TransitionError
 
 ACTIVE = ("starting", "recording", "paused", "stopped", "processing")
 """States in which somebody has to look after the session."""
+
+
+WITHOUT_TRUST = {"trust": 0}
+"""The fields of a record where many are read: a trust policy may be large."""
 
 
 class SessionStore:
@@ -27,6 +32,14 @@ class SessionStore:
     async def insert(self, session: Document) -> None:
         """A new session."""
         await self._sessions.insert_one(session)
+
+    async def insert_once(self, session: Document) -> Document:
+        """A new session, or the one that has its id already."""
+        try:
+            await self._sessions.insert_one(session)
+        except DuplicateKeyError:
+            return await self.get(session["_id"])
+        return session
 
     async def get(self, session: str) -> Document:
         """One session. Raises NotFound."""
@@ -55,12 +68,14 @@ class SessionStore:
                 {"created_ms": {"$lt": before["created_ms"]}},
                 {"created_ms": before["created_ms"], "_id": {"$lt": before["_id"]}},
             ]
-        cursor = self._sessions.find(query).sort([("created_ms", DESCENDING), ("_id", DESCENDING)])
+        cursor = self._sessions.find(query, WITHOUT_TRUST).sort(
+            [("created_ms", DESCENDING), ("_id", DESCENDING)]
+        )
         return await cursor.limit(limit).to_list()
 
     async def active(self) -> list[Document]:
         """Sessions that somebody has to look after."""
-        return await self._sessions.find({"state": {"$in": list(ACTIVE)}}).to_list()
+        return await self._sessions.find({"state": {"$in": list(ACTIVE)}}, WITHOUT_TRUST).to_list()
 
     async def move(self, session: str, target: str, **changes: Any) -> Document:
         """Moves a session to `target` if its state allows that. Raises Conflict 4007, NotFound."""

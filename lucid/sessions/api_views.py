@@ -12,13 +12,13 @@ from lucid.evidence import leaf as leaves
 from lucid.evidence.manifest import InterimAnchor, Manifest
 from lucid.kit.app import Call, Handlers
 from lucid.kit.client import CLIENT
-from lucid.kit.errors import Forbidden, NotFound
+from lucid.kit.errors import Code, Conflict, Forbidden, NotFound
 from lucid.kit.routes import Access, Nothing
 from lucid.sessions import figures
+from lucid.sessions.api_record import RECORDING, is_managed, policy_sha256
 from lucid.sessions.api_session import STORE, owned
 from lucid.sessions.api_store import view
 from lucid.sessions.closing import session_leaves
-from lucid.sessions.policy import RECORDING, policy_sha256
 
 handlers = Handlers()
 
@@ -50,6 +50,12 @@ async def update(call: Call, params: SessionPath, body: contract.UpdateSession) 
     record = await owned(call, params.session)
     changes = {name: value for name in ("name", *RECORDING) if (value := getattr(body, name)) is not None}
     fixes = not changes.keys().isdisjoint(RECORDING)
+    if fixes and is_managed(record):
+        raise Conflict(
+            "how a remote desktop is recorded is its owner's signed policy; only the name can be changed",
+            code=Code.SESSION_STATE,
+            state=record["state"],
+        )
     if fixes:
         changes["policy_sha256"] = policy_sha256({**record, **changes})
     if not changes:

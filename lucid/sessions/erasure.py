@@ -21,6 +21,7 @@ from lucid.kit.errors import Conflict, LucidError
 from lucid.kit.logs import log
 from lucid.kit.mongo import Document
 from lucid.sessions import metrics, retention
+from lucid.sessions.abreast import abreast
 from lucid.sessions.closing import Closer
 from lucid.sessions.life_store import LifeStore
 from lucid.sessions.retention import DAY_MS
@@ -59,14 +60,16 @@ class Eraser:
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + self.interval_seconds
                 await self.expire()
-            for session in await self.store.erasing():
-                try:
-                    await self.advance(session)
-                except LucidError as error:
-                    log.warning("erasure waits", session_id=session["_id"], error=error.message)
+            await abreast(await self.store.erasing(), self._go_on)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._wake.wait()
+
+    async def _go_on(self, session: Document) -> None:
+        try:
+            await self.advance(session)
+        except LucidError as error:
+            log.warning("erasure waits", session_id=session["_id"], error=error.message)
 
     async def expire(self) -> None:
         """Decides on the erasure of every session whose time is over.
@@ -94,7 +97,8 @@ class Eraser:
             erased_ms = (await self.client.call(processor.ERASE_KEY, identity)).erased_ms
             await self.client.call(storage.ERASE, identity, seconds=STEP_SECONDS)
             if retention.may_be_spooled(session):
-                await self.client.call(recorder.ERASE, identity, seconds=STEP_SECONDS)
+                host = session.get("host")
+                await self.client.call(recorder.ERASE, identity, seconds=STEP_SECONDS, host=host)
             await self.store.set_destroyed(name, erased_ms)
         if await self._buried(session, erased_ms):
             await self.store.finish_erasure(name, erased_ms)

@@ -18,6 +18,7 @@ from lucid.kit.errors import Conflict, LucidError, NotFound, Unavailable
 from lucid.kit.logs import log
 from lucid.kit.mongo import Document
 from lucid.sessions import metrics
+from lucid.sessions.abreast import abreast
 from lucid.sessions.api_store import SessionStore
 from lucid.sessions.closing import Closer
 
@@ -47,19 +48,21 @@ class Follower:
             for state in ("recording", "paused"):
                 count = sum(session["state"] == state for session in sessions)
                 metrics.sessions_active.labels(state).set(count)
-            for session in sessions:
-                try:
-                    await self._follow(session)
-                except Conflict as error:
-                    log.info("session moved meanwhile", session_id=session["_id"], error=error.message)
-                except Unavailable as error:
-                    log.info("session not followed", session_id=session["_id"], error=error.message)
+            await abreast(sessions, self._look_after)
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _look_after(self, session: Document) -> None:
+        try:
+            await self._follow(session)
+        except Conflict as error:
+            log.info("session moved meanwhile", session_id=session["_id"], error=error.message)
+        except Unavailable as error:
+            log.info("session not followed", session_id=session["_id"], error=error.message)
 
     async def _follow(self, session: Document) -> None:
         identity = SessionPath(session["_id"])
         try:
-            recording = await self.client.call(recorder.GET, identity, seconds=3.0)
+            recording = await self.client.call(recorder.GET, identity, seconds=3.0, host=session.get("host"))
         except (NotFound, Unavailable) as error:
             return await self._without_recorder(session, error)
         self._missing.pop(session["_id"], None)
