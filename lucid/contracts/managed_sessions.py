@@ -3,7 +3,6 @@
 import msgspec
 
 from lucid.contracts.session_recorder import Cookie, Display
-
 from lucid.contracts.types import (
     EnvelopeText,
     FrameRate,

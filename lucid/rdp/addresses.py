@@ -5,7 +5,7 @@ import re
 
 from lucid.kit.errors import Invalid
 
-NAME_THE_CLIENT = "name the address from which the RDP client will connect, as in \"client\": \"203.0.113.7\""
+NAME_THE_CLIENT = 'name the address from which the RDP client will connect, as in "client": "203.0.113.7"'
 _NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
 _PUBLIC_FORM = "write it as rdp1=rdp1.example.org,rdp2=203.0.113.9"
 

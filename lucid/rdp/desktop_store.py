@@ -1,8 +1,8 @@
 """Desktops: `lucid.rdp_sessions`, one document for each, of all managers.
 
-While a desktop has not ended it is `live`, and as long as it is, nobody else has its port on its host, nor its
-seat among those of its owner: two unique indexes say so, whoever writes. `closing` is why it is to end, from
-the moment on when that is decided; nothing takes that back.
+While a desktop has not ended it is `live`, and as long as it is, nobody else has its port on its host, nor
+its seat among those of its owner: two unique indexes say so, whoever writes. `closing` is why it is to end,
+from the moment on when that is decided; nothing takes that back.
 """
 
 from collections.abc import Collection
@@ -130,7 +130,7 @@ class DesktopStore:
         return found or await self.get(desktop["_id"])
 
     async def decide_end(self, session: str, reason: Ending, detail: str | None = None) -> Document:
-        """Decides that a desktop ends, unless that is decided, or it has ended; returns it. Raises NotFound."""
+        """Decides that a desktop ends, if that is still to be decided; returns it. Raises NotFound."""
         await self._desktops.update_one(
             {"_id": session, **LIVE, "closing": None},
             {"$set": {"closing": reason, "state": "ending", "detail": detail}},

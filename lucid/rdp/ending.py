@@ -34,7 +34,7 @@ class Ender:
             told = await self._client.call(
                 controller.END,
                 path,
-                controller.End(desktop["closing"]),
+                controller.End(reason=desktop["closing"]),
                 host=desktop["host"],
                 seconds=END_SECONDS,
             )
@@ -60,7 +60,7 @@ class Ender:
         await self._client.call(
             controller.END,
             SessionPath(session),
-            controller.End("host_lost"),
+            controller.End(reason="host_lost"),
             host=host,
             seconds=END_SECONDS,
         )

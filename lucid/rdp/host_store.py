@@ -1,4 +1,4 @@
-"""Hosts of desktops: `lucid.rdp_hosts`, what all managers know of them: which drain, and when one answered."""
+"""Hosts of desktops: `lucid.rdp_hosts`, what all managers know: which drain, when one answered."""
 
 from lucid.kit.mongo import Database, Document
 

@@ -10,7 +10,6 @@ from lucid.evidence import policy as trust
 from lucid.kit.app import Call, Handlers
 from lucid.kit.client import CLIENT
 from lucid.kit.errors import Code, Conflict, LucidError, NotFound, Unavailable
-from lucid.kit.mongo import Document
 from lucid.kit.routes import NOTHING, Nothing
 from lucid.rdp import manager_metrics as metrics
 from lucid.rdp import rdp_file
@@ -120,9 +119,7 @@ async def end(call: Call, params: SessionPath, _: Nothing) -> contract.RdpSessio
 
 async def _place(call: Call) -> str:
     config = call.app[SETTINGS]
-    need = Need(
-        memory_bytes=config.rdp_session_memory_mb * MIB, disk_bytes=config.rdp_disk_reserve_mb * MIB
-    )
+    need = Need(memory_bytes=config.rdp_session_memory_mb * MIB, disk_bytes=config.rdp_disk_reserve_mb * MIB)
     try:
         return choose(await call.app[WATCHER].candidates(), need)
     except NoRoomError as error:

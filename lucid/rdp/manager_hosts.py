@@ -34,7 +34,7 @@ def _view(host: Candidate) -> contract.RdpHost:
         answers=host.answers,
         draining=host.draining,
         sessions=host.sessions,
-        cpu_busy=figures and figures.cpu_busy,
-        memory_free_bytes=figures and figures.memory_free_bytes,
-        disk_free_bytes=figures and figures.disk_free_bytes,
+        cpu_busy=figures.cpu_busy if figures else None,
+        memory_free_bytes=figures.memory_free_bytes if figures else None,
+        disk_free_bytes=figures.disk_free_bytes if figures else None,
     )

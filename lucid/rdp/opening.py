@@ -53,16 +53,20 @@ class Opener:
         self._password_seconds = password_seconds
 
     async def open(self, desktop: Document, asked: CreateRdpSession, address: str) -> Admitted:
-        """Starts a desktop and lets one client in from `address`. Raises LucidError with nothing left over."""
+        """Starts a desktop and lets one client in from `address`. Raises LucidError, and leaves nothing."""
         begun = time.perf_counter()
-        steps = self._steps(desktop, asked, address)
+        reason: controller.Ending = "not_recorded"
         try:
             async with asyncio.timeout(OPEN_SECONDS):
-                admitted = await steps
+                await self._write_down(desktop, asked)
+                reason = "failed"
+                await self._begin(desktop)
+                admitted = await self.admit(await self._desktops.begun(desktop["_id"]), address)
         except BaseException as error:
             # Nobody's deadline is the undoing's, and it speaks for nobody.
-            undoing = asyncio.create_task(self._undo(desktop, error), context=context.detached())
-            await to_its_end(asyncio.wait([undoing]))
+            detail = error.message if isinstance(error, LucidError) else "its start was broken off"
+            undoing = self._ender.undo(desktop["_id"], reason, detail)
+            await to_its_end(asyncio.wait([asyncio.create_task(undoing, context=context.detached())]))
             metrics.created_total.labels("failed").inc()
             if isinstance(error, TimeoutError):
                 raise Unavailable("the desktop was not started in time", code=Code.TIMEOUT) from None
@@ -94,10 +98,10 @@ class Opener:
             raise Conflict("the desktop has just ended", code=Code.SESSION_STATE, state="ended") from None
         return Admitted(desktop, password, expires, told.certificate_sha256)
 
-    async def _steps(self, desktop: Document, asked: CreateRdpSession, address: str) -> Admitted:
-        session, host = desktop["_id"], desktop["host"]
+    async def _write_down(self, desktop: Document, asked: CreateRdpSession) -> None:
+        """Has the recording written down, before there is anything to record."""
         record = CreateManaged(
-            session=session,
+            session=desktop["_id"],
             owner=desktop["owner"],
             name=asked.name,
             frame_rate=asked.frame_rate,
@@ -105,18 +109,14 @@ class Opener:
             max_bytes=asked.max_bytes,
             retention_days=asked.retention_days,
             trust=desktop["trust"],
-            host=host,
+            host=desktop["host"],
         )
         await self._client.call(session_api.CREATE_MANAGED, NOTHING, record)
-        begin = controller.Begin(
-            port=desktop["port"], trust=desktop["trust"], width=asked.width, height=asked.height
-        )
-        await self._client.call(
-            controller.BEGIN, SessionPath(session), begin, host=host, seconds=OPEN_SECONDS
-        )
-        return await self.admit(await self._desktops.begun(session), address)
 
-    async def _undo(self, desktop: Document, error: BaseException) -> None:
-        recording = isinstance(error, LucidError) and error.details.get("service") == session_api.SERVICE
-        detail = error.message if isinstance(error, LucidError) else "its start was broken off"
-        await self._ender.undo(desktop["_id"], "not_recorded" if recording else "failed", detail)
+    async def _begin(self, desktop: Document) -> None:
+        """Has the desktop started and recorded; nobody can reach it yet."""
+        begin = controller.Begin(
+            port=desktop["port"], trust=desktop["trust"], width=desktop["width"], height=desktop["height"]
+        )
+        path = SessionPath(desktop["_id"])
+        await self._client.call(controller.BEGIN, path, begin, host=desktop["host"], seconds=OPEN_SECONDS)

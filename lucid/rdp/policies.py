@@ -51,9 +51,7 @@ async def get_policy(call: Call, params: contract.PolicyPath, _: Nothing) -> con
 
 
 @handlers.on(contract.UPDATE_POLICY)
-async def update_policy(
-    call: Call, params: contract.PolicyPath, body: contract.PutPolicy
-) -> contract.Policy:
+async def update_policy(call: Call, params: contract.PolicyPath, body: contract.PutPolicy) -> contract.Policy:
     """What sessions began with they keep: it is written down with each of them."""
     await owned_policy(call, params.policy)
     signed = _signed(body)
@@ -80,7 +78,7 @@ def _signed(body: contract.PutPolicy) -> trust.TrustPolicy:
         return trust.verify(body.envelope.encode())
     except (EvidenceError, UnicodeEncodeError) as error:
         raise Invalid(
-            f"envelope: {error}; it is to be a trust policy signed by its owner, as `lucid policy set` makes it",
+            f"envelope: {error}; it is to be a trust policy signed by its owner: `lucid policy set` makes one",
             field="envelope",
         ) from None
 

@@ -1,7 +1,7 @@
 """Trust policies and whose key signs them: `lucid.trust_policies` and `lucid.trust_keys`.
 
-The key is the account's from its first policy on. Nothing here changes it: whoever has stolen a login, but not
-the key, can sign nothing.
+The key is the account's from its first policy on. Nothing here changes it: whoever has stolen a login, but
+not the key, can sign nothing.
 """
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument

@@ -1,7 +1,7 @@
 """The `.rdp` file: how ordinary clients (mstsc, FreeRDP, Remmina) are told of one desktop. Pure.
 
-What the trust policy leaves off is off here too, so that clients do not offer what the host refuses; it is the
-host that enforces it.
+What the trust policy leaves off is off here too, so that clients do not offer what the host refuses; it is
+the host that enforces it.
 """
 
 from collections.abc import Collection
@@ -10,9 +10,7 @@ LINE_END = "\r\n"
 SOUND_HERE, SOUND_OFF = 0, 2
 
 
-def render(
-    *, address: str, port: int, user: str, width: int, height: int, allowed: Collection[str]
-) -> str:
+def render(*, address: str, port: int, user: str, width: int, height: int, allowed: Collection[str]) -> str:
     """The file's content. `allowed` are the policy's channels, as `group.channel`.
 
     Raises ValueError for an address or a user that would not stay within its line.

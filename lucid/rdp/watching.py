@@ -1,7 +1,7 @@
 """Asks every host how its desktops are, and brings what is written down up to date.
 
 Several managers may do this at once: whatever one of them writes, another would have written too, and an end
-is never taken back. Documents are read before their host is asked, so one that the host does not know is gone.
+is never taken back. Documents are read before their host is asked, so what the host does not know is gone.
 """
 
 import asyncio
