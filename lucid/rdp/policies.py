@@ -78,7 +78,7 @@ def _signed(body: contract.PutPolicy) -> trust.TrustPolicy:
         return trust.verify(body.envelope.encode())
     except (EvidenceError, UnicodeEncodeError) as error:
         raise Invalid(
-            f"envelope: {error}; it is to be a trust policy signed by its owner: `lucid policy set` makes one",
+            f"envelope: {error}; it is to be a trust policy that its owner signed: `lucid policy set`",
             field="envelope",
         ) from None
 
