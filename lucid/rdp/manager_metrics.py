@@ -3,13 +3,13 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 sessions = Gauge(
-    "lucid_rdp_sessions",
+    "lucid_rdp_desktops",
     "Desktops of the deployment that have not ended; every rdp-manager tells of all.",
     ["state"],
     multiprocess_mode="livemax",
 )
 created_total = Counter("lucid_rdp_sessions_created_total", "Desktops asked for.", ["outcome"])
-ended_total = Counter("lucid_rdp_sessions_ended_total", "Desktops that ended, as seen here.", ["ending"])
+ended_total = Counter("lucid_rdp_desktops_ended_total", "Desktops that ended, as seen here.", ["ending"])
 open_seconds = Histogram(
     "lucid_rdp_open_seconds",
     "Time from the request for a desktop until its client may log in, seconds.",
