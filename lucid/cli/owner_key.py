@@ -34,7 +34,7 @@ class OwnerKey:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self.path, key.private_bytes_raw().hex().encode() + b"\n")
         err.print(
-            f"Made your key: {self.path}. All your policies are signed by it from now on. Keep a copy: whoever"
-            " has it can sign in your name, and without it you cannot."
+            f"Made your key: {self.path}. All your policies are signed by it from now on. Keep a copy:"
+            " whoever has it can sign in your name, and without it you cannot."
         )
         return key

@@ -13,7 +13,7 @@ from lucid.cli.output import Misuse, err, moment, out, print_json, run, size
 from lucid.cli.record import Matching
 from lucid.cli.target import json_option, target_options
 from lucid.contracts import rdp_manager as manager
-from lucid.contracts.rdp_manager import Connection, Policy, RdpHost, RdpSession
+from lucid.contracts.rdp_manager import Connection, RdpHost, RdpSession
 from lucid.contracts.types import SessionPath
 from lucid.kit.routes import NOTHING, Route
 
@@ -65,10 +65,10 @@ def open_desktop(
     another for the same desktop and cuts off whoever is connected. With --json no client is started.
     """
     if session:
-        connection, signed = run(_connect(target, session, client))
+        connection = run(_connect(target, session, client))
     else:
         width, _, height = screen.partition("x")
-        connection, signed = run(_open(target, named, client, name, int(width), int(height)))
+        connection = run(_open(target, named, client, name, int(width), int(height)))
     if save:
         try:
             save.write_bytes(connection.rdp_file.encode())
@@ -80,7 +80,7 @@ def open_desktop(
     _tell(connection, save)
     program = None if no_client else rdp_client.find()
     if program:
-        code = rdp_client.show(program, connection, policies.trust.allowed(policies.verified(signed)))
+        code = rdp_client.show(program, connection)
         again = f"lucid rdp open --session {connection.session.id}"
         err.print(f"The client has ended (code {code}). The desktop lives on: {again}")
 
@@ -159,19 +159,17 @@ def drain(host: str, off: bool, as_json: bool, target: Target) -> None:
 
 async def _open(
     target: Target, named: str | None, client: str | None, name: str, width: int, height: int
-) -> tuple[Connection, Policy]:
+) -> Connection:
     async with target.open() as api:
         found = await policies.find(api, named)
+        policies.verified(found)
         body = manager.CreateRdpSession(policy=found.id, name=name, width=width, height=height, client=client)
-        return await api.call(manager.CREATE, NOTHING, body), found
+        return await api.call(manager.CREATE, NOTHING, body)
 
 
-async def _connect(target: Target, session: str, client: str | None) -> tuple[Connection, Policy]:
+async def _connect(target: Target, session: str, client: str | None) -> Connection:
     async with target.open() as api:
-        body = manager.Connect(client=client)
-        connection = await api.call(manager.CONNECT, SessionPath(session), body)
-        path = manager.PolicyPath(connection.session.policy)
-        return connection, await api.call(manager.GET_POLICY, path)
+        return await api.call(manager.CONNECT, SessionPath(session), manager.Connect(client=client))
 
 
 async def _call(target: Target, route: Route[P, B, R], params: P, body: B | None = None) -> R:

@@ -6,7 +6,7 @@ The password goes through standard input: a command line is read by everybody on
 import os
 import shutil
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from lucid.contracts.rdp_manager import Connection
 
@@ -20,10 +20,10 @@ def find(environment: Mapping[str, str] = os.environ) -> str | None:
     return next((found for name in PROGRAMS if (found := shutil.which(name))), None)
 
 
-def command(program: str, connection: Connection, allowed: Collection[str]) -> list[str]:
-    """The command line; `allowed` are the policy's channels."""
+def command(program: str, connection: Connection) -> list[str]:
+    """The command line. What the `.rdp` file leaves off is off here too."""
     host = f"[{connection.address}]" if ":" in connection.address else connection.address
-    clipboard = {"clipboard.to_desktop", "clipboard.from_desktop"} & set(allowed)
+    lines = connection.rdp_file.splitlines()
     return [
         program,
         f"/v:{host}:{connection.port}",
@@ -33,16 +33,16 @@ def command(program: str, connection: Connection, allowed: Collection[str]) -> l
         "/sec:tls",
         f"/cert:fingerprint:sha256:{fingerprint(connection)}",
         f"/size:{connection.session.width}x{connection.session.height}",
-        "+clipboard" if clipboard else "-clipboard",
-        *(["/sound"] if "sound.out" in allowed else ["/audio-mode:2"]),
+        "+clipboard" if "redirectclipboard:i:1" in lines else "-clipboard",
+        "/sound" if "audiomode:i:0" in lines else "/audio-mode:2",
         f"/t:Lucid {connection.session.id}",
         "/log-level:ERROR",
     ]
 
 
-def show(program: str, connection: Connection, allowed: Collection[str]) -> int:
+def show(program: str, connection: Connection) -> int:
     """Shows the desktop until the client ends; its exit code."""
-    argv = command(program, connection, allowed)
+    argv = command(program, connection)
     with subprocess.Popen(argv, stdin=subprocess.PIPE) as client:
         client.communicate(connection.password.encode() + b"\n")
         return client.returncode

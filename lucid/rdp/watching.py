@@ -25,6 +25,8 @@ from lucid.rdp.host_store import HostStore
 from lucid.rdp.placement import Candidate, Figures
 
 ASK_SECONDS = 2.0
+ANSWERS_WRITTEN = 6
+"""How often it is written down that a host answers, in the time after which a silent one is lost."""
 STATES = ("starting", "ready", "connected", "disconnected", "ending")
 
 
@@ -51,6 +53,8 @@ class Watcher:
         """Of the hosts that answered when they were asked last."""
         self._silent_since: dict[str, float] = {}
         """Monotonic seconds."""
+        self._written: dict[str, float] = {}
+        """When it was last written down that a host had answered, monotonic seconds."""
         self._looked = asyncio.Event()
 
     async def run(self) -> None:
@@ -117,7 +121,7 @@ class Watcher:
             raise figures
         self._figures[host] = figures
         self._silent_since.pop(host, None)
-        await self._hosts.answered(host, now_ms())
+        await self._write_answered(host)
         sessions = {session.session: session for session in told.sessions}
         for desktop in desktops:
             await self._compare(desktop, sessions.pop(desktop["_id"], None))
@@ -161,6 +165,13 @@ class Watcher:
         for desktop in desktops:
             detail = f"{host} was not heard of for {limit:.0f} s"
             await self._desktops.close(desktop, "host_lost", detail, now_ms())
+
+    async def _write_answered(self, host: str) -> None:
+        """Lets other managers know, often enough that none of them takes the host for lost."""
+        now = time.monotonic()
+        if now - self._written.get(host, float("-inf")) > self._limits.host_lost / ANSWERS_WRITTEN:
+            await self._hosts.answered(host, now_ms())
+            self._written[host] = now
 
     async def _figures_of(self, host: str) -> Figures | None:
         try:

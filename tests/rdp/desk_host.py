@@ -1,7 +1,7 @@
 """A session-controller without desktops: it keeps the sessions of a host as its contract says.
 
-Ports are one session's at a time, policies must be signed, passwords are good once and from one address. It can
-be told to refuse, to be slow, or to forget, as hosts do.
+Ports are one session's at a time, policies must be signed, passwords are good once and from one address. It
+can be told to refuse, to be slow, or to forget, as hosts do.
 """
 
 import asyncio
@@ -89,55 +89,54 @@ class DeskHost:
     def build(self) -> web.Application:
         """The service."""
         handlers = Handlers()
-
-        @handlers.on(contract.BEGIN)
-        async def begin(_: Call, params: SessionPath, body: contract.Begin) -> RdpSession:
-            self.begins += 1
-            await self.going.wait()
-            if self.refusal is not None:
-                raise self.refusal
-            try:
-                policy.verify(body.trust.encode())
-            except EvidenceError as error:
-                raise Invalid(str(error)) from None
-            if (known := self.sessions.get(params.session)) is not None:
-                if known.state == "ended" or known.port != body.port:
-                    raise Conflict("this session has ended, or has another port", code=Code.SESSION_STATE)
-                return known.view()
-            if any(each.port == body.port for each in self.live()):
-                raise Conflict(f"port {body.port} is another session's")
-            kept = self.sessions[params.session] = Kept(params.session, body.port, body)
-            return kept.view()
-
-        @handlers.on(contract.ADMIT)
-        async def admit(_: Call, params: SessionPath, body: Admission) -> Admitted:
-            kept = self._kept(params)
-            if self.refuses_admission or kept.state == "ended":
-                raise Conflict("nobody is let in", code=Code.SESSION_STATE)
-            if kept.client:
-                kept.client, kept.state = None, "disconnected"
-            kept.admission = body
-            return Admitted(certificate_sha256=CERTIFICATE)
-
-        @handlers.on(contract.DISCONNECT)
-        async def disconnect(_: Call, params: SessionPath, __: Nothing) -> RdpSession:
-            kept = self._kept(params)
-            kept.admission = None
-            if kept.client:
-                kept.client, kept.state = None, "disconnected"
-            return kept.view()
-
-        @handlers.on(contract.END)
-        async def end(_: Call, params: SessionPath, body: contract.End) -> RdpSession:
-            kept = self._kept(params)
-            kept.end(body.reason)
-            return kept.view()
-
-        @handlers.on(contract.LIST)
-        async def every(_: Call, __: Nothing, ___: Nothing) -> contract.RdpSessions:
-            return contract.RdpSessions(tuple(each.view() for each in self.sessions.values()))
-
+        handlers.on(contract.BEGIN)(self._begin)
+        handlers.on(contract.ADMIT)(self._admit)
+        handlers.on(contract.DISCONNECT)(self._disconnect)
+        handlers.on(contract.END)(self._end)
+        handlers.on(contract.LIST)(self._list)
         return kit.build(contract.SERVICE, handlers)
+
+    async def _begin(self, _: Call, params: SessionPath, body: contract.Begin) -> RdpSession:
+        self.begins += 1
+        await self.going.wait()
+        if self.refusal is not None:
+            raise self.refusal
+        try:
+            policy.verify(body.trust.encode())
+        except EvidenceError as error:
+            raise Invalid(str(error)) from None
+        if (known := self.sessions.get(params.session)) is not None:
+            if known.state == "ended" or known.port != body.port:
+                raise Conflict("this session has ended, or has another port", code=Code.SESSION_STATE)
+            return known.view()
+        if any(each.port == body.port for each in self.live()):
+            raise Conflict(f"port {body.port} is another session's")
+        kept = self.sessions[params.session] = Kept(params.session, body.port, body)
+        return kept.view()
+
+    async def _admit(self, _: Call, params: SessionPath, body: Admission) -> Admitted:
+        kept = self._kept(params)
+        if self.refuses_admission or kept.state == "ended":
+            raise Conflict("nobody is let in", code=Code.SESSION_STATE)
+        if kept.client:
+            kept.client, kept.state = None, "disconnected"
+        kept.admission = body
+        return Admitted(certificate_sha256=CERTIFICATE)
+
+    async def _disconnect(self, _: Call, params: SessionPath, __: Nothing) -> RdpSession:
+        kept = self._kept(params)
+        kept.admission = None
+        if kept.client:
+            kept.client, kept.state = None, "disconnected"
+        return kept.view()
+
+    async def _end(self, _: Call, params: SessionPath, body: contract.End) -> RdpSession:
+        kept = self._kept(params)
+        kept.end(body.reason)
+        return kept.view()
+
+    async def _list(self, _: Call, __: Nothing, ___: Nothing) -> contract.RdpSessions:
+        return contract.RdpSessions(tuple(each.view() for each in self.sessions.values()))
 
     def _kept(self, params: SessionPath) -> Kept:
         if params.session not in self.sessions:

@@ -3,7 +3,7 @@
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from lucid.kit import context
 from lucid.kit.client import ServiceClient
 from lucid.kit.hosts import variable, written
 from lucid.kit.routes import NOTHING, Access, Route
-from lucid.kit.tls import server_context
+from lucid.kit.tls import internal_name, server_context
 from lucid.rdp import manager
 from lucid.rdp import resource_monitor as monitor
 from tests.deployment import Deployment, deployment, free_ports
@@ -32,7 +32,7 @@ P = TypeVar("P", bound=msgspec.Struct)
 R = TypeVar("R")
 
 ADDRESS = "203.0.113.7"
-QUICK = {"RDP_POLL_SECONDS": "0.1", "RDP_SESSION_MEMORY_MB": "1", "RDP_DISK_RESERVE_MB": "1"}
+QUICK = {"RDP_POLL_SECONDS": "0.3", "RDP_SESSION_MEMORY_MB": "1", "RDP_DISK_RESERVE_MB": "1"}
 
 
 def signed(key: Ed25519PrivateKey, name: str = "office", **more: Any) -> str:
@@ -93,9 +93,9 @@ class Person:
 class Site:
     """Hosts `rdp1`, `rdp2`, each with a session-controller and a resource-monitor, and a manager."""
 
-    def __init__(self, house: Deployment, ports: dict[str, dict[str, int]]) -> None:
+    def __init__(self, house: Deployment, hosts: Iterable[str], ports: dict[str, dict[str, int]]) -> None:
         self.house = house
-        self.hosts = {host: DeskHost() for host in ports}
+        self.hosts = {host: DeskHost() for host in hosts}
         self._ports = ports
         self._running: dict[tuple[str, str], web.AppRunner] = {}
         self._managers: list[web.AppRunner] = []
@@ -116,7 +116,8 @@ class Site:
         """One more rdp-manager; the client of it that the gateway would have."""
         with mock.patch.dict(os.environ, self.house.environment(contract.SERVICE), clear=True):
             app = await manager.create()
-        (port,) = free_ports(1)
+        first = not self._managers  # this one is where the gateway would look for it
+        (port,) = [self.house.ports[contract.SERVICE]] if first else free_ports(1)
         self._managers.append(await self._serve(app, contract.SERVICE, port))
         client = ServiceClient(
             {contract.SERVICE: f"https://127.0.0.1:{port}"}, self.house.client_context("api-gateway")
@@ -124,10 +125,16 @@ class Site:
         self._closing.push_async_callback(client.close)
         return client
 
-    async def stop_managers(self) -> None:
-        """Ends all of them."""
-        while self._managers:
-            await self._managers.pop().cleanup()
+    async def stop_manager(self) -> None:
+        """Ends the one that was started last."""
+        await self._managers.pop().cleanup()
+
+    async def metrics(self) -> str:
+        """What the first manager tells Prometheus."""
+        client = await self.house.client("prometheus")
+        url = f"https://127.0.0.1:{self.house.ports[contract.SERVICE]}/metrics"
+        async with client.session.get(url, server_hostname=internal_name(contract.SERVICE)) as answer:
+            return await answer.text()
 
     async def up(self, host: str) -> None:
         """The host answers, with the sessions that it has."""
@@ -144,6 +151,12 @@ class Site:
         for name in (session_controller.SERVICE, resource_monitor.SERVICE):
             await self._running.pop((host, name)).cleanup()
 
+    @asynccontextmanager
+    async def another_manager(self) -> AsyncIterator[ServiceClient]:
+        """One more for a while."""
+        yield await self.manager()
+        await self.stop_manager()
+
     def person(self, role: Access = Access.USER) -> Person:
         """Somebody new."""
         return Person(self.client, self._signer, role)
@@ -151,7 +164,8 @@ class Site:
     async def close(self) -> None:
         """Ends everything."""
         await self._closing.aclose()
-        await self.stop_managers()
+        while self._managers:
+            await self.stop_manager()
         for runner in self._running.values():
             await runner.cleanup()
 
@@ -176,8 +190,7 @@ async def site(
         for name, by_host in by_service.items()
     }
     async with deployment(directory, mongodb_url, redis_url, **QUICK, **urls, **settings) as house:
-        made = Site(house, by_service)
-        made.hosts = {host: DeskHost() for host in hosts}
+        made = Site(house, hosts, by_service)
         try:
             await made.begin()
             yield made
