@@ -21,7 +21,8 @@ class TestUnits:
         assert names.index("session-storage") < names.index("chunk-processor") < names.index("session-api")
 
     def test_know_the_urls_of_their_callees_and_of_no_others(self) -> None:
-        recorder = next(iter(plan.units(CATALOG, made(), made().named("rdp1")))).environment
+        units = {unit.name: unit for unit in plan.units(CATALOG, made(), made().named("rdp1"))}
+        recorder = units["session-recorder"].environment
         assert {name for name in recorder if name.startswith("LUCID_URL_")} == {
             "LUCID_URL_SESSION_PIPELINE", "LUCID_URL_CHUNK_PROCESSOR", "LUCID_URL_SESSION_ANCHORING",
         }  # fmt: skip
@@ -34,6 +35,10 @@ class TestUnits:
         for host in made().hosts:
             for unit in plan.units(CATALOG, made(), host):
                 assert not [word for word in hidden if word in str(unit.environment)]
+
+    def test_that_see_more_of_their_host_than_themselves_are_the_monitor_alone(self) -> None:
+        seen = {u.name: u.reads for h in made().hosts for u in plan.units(CATALOG, made(), h) if u.reads}
+        assert seen == {"resource-monitor": ("host", "connections")}
 
     def test_that_people_may_reach_are_the_gateway_alone(self) -> None:
         public = [u.name for h in made().hosts for u in plan.units(CATALOG, made(), h) if u.public]
