@@ -16,7 +16,7 @@ from lucid import catalog
 from lucid.contracts import resource_monitor as contract
 from lucid.dev import ca
 from lucid.kit.client import ServiceClient
-from lucid.kit.errors import Forbidden, Invalid, NotFound, Unavailable
+from lucid.kit.errors import Code, Forbidden, Invalid, NotFound
 from lucid.kit.routes import NOTHING
 from lucid.kit.tls import internal_name
 from lucid.rdp import slots
@@ -223,11 +223,9 @@ async def test_tells_nothing_rather_than_old_figures(
     (proc / "stat").write_text("nothing\n")
 
     async def refused() -> bool:
-        try:
-            await manager.call(contract.HOST, NOTHING)
-        except Unavailable as error:
-            return error.code.number == 5008
-        return False
+        url = f"{house.urls([NAME])[NAME]}/host"
+        async with manager.session.get(url, server_hostname=internal_name(NAME)) as answer:
+            return answer.status == 503 and Code.UNAVAILABLE.label in await answer.text()
 
     await until(refused)
     assert not await house.ready(NAME)
