@@ -103,6 +103,8 @@ BAD = {
         "service front: Expected `int`, got `str` (in `workers`)"),
     "wrong type in a list": ("port: 8080,", "port: high,", 13, "(in `listen[1].port`)"),
     "out of range": ("port: 8080,", "port: 80800,", 13, "Expected `int` <= 65535"),
+    "unknown sight": ("workers: 2\n", "workers: 2\n    reads: [everything]\n", 15,
+        "Invalid enum value 'everything'"),
     "wrong choice": ("tls: none", "tls: maybe", 13, "Invalid enum value 'maybe'"),
     "unknown carrier": ("tls: none", "tls: none, carrier: mule", 13, "group edge has no carrier `mule`"),
     "carrier of another group": ("tls: none", "tls: none, carrier: far", 13,

@@ -69,6 +69,10 @@ class TestUnits:
             for unit in plan.units(CATALOG, made(), host):
                 assert not [word for word in hidden if word in str(unit.environment)]
 
+    def test_that_see_more_of_their_host_than_themselves_are_the_monitor_alone(self) -> None:
+        seen = {u.name: u.reads for h in made().hosts for u in plan.units(CATALOG, made(), h) if u.reads}
+        assert seen == {"resource-monitor": ("host", "connections")}
+
     def test_that_people_may_reach_are_the_gateway_alone(self) -> None:
         public = [u.name for h in made().hosts for u in plan.units(CATALOG, made(), h) if u.public]
         assert public == ["api-gateway"]
