@@ -92,7 +92,9 @@ async def stop(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
     """Ends the recording. One that never began is not to begin any more; one that has ended is no error."""
     store, record = call.app[STORE], await _managed(call, params.session)
     if record["state"] == "created":
-        return view(await store.move(params.session, "failed", error="ended before it was started"))
+        with contextlib.suppress(Conflict):  # the same was said a moment ago
+            return view(await store.move(params.session, "failed", error="ended before it was started"))
+        record = await _managed(call, params.session)
     if record["state"] not in UNDER_WAY:
         return view(record)
     try:

@@ -226,8 +226,8 @@ class TestBooks:
     ) -> None:
         await house.start("session-api")
         made = await cluster.create(await account(alice))
-        for _ in range(2):
-            ended = await cluster.stop(made.id)
+        at_once = await asyncio.gather(*(cluster.stop(made.id) for _ in range(4)))
+        for ended in (*at_once, await cluster.stop(made.id)):
             assert (ended.state, ended.error) == ("failed", "ended before it was started")
         with pytest.raises(Conflict):
             await cluster.start(made.id, screen)
