@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from lucid import catalog
-from lucid.deploy import flows, plan, rules, secrets, signing
+from lucid.deploy import filters, flows, plan, rules, secrets, signing
 from lucid.kit import hosts
 from tests.deploy.sites import made
 
@@ -87,6 +87,29 @@ class TestSecrets:
         assert again.vault_ca_key == first.vault_ca_key
         assert again.vault_credentials == first.vault_credentials
         assert again.vault_mongodb_keys != first.vault_mongodb_keys
+
+    def test_of_services_on_several_hosts_are_another_on_each_and_the_vault_s_on_none(self) -> None:
+        """The log takes a recorder's key once, as that of one host."""
+        vault = secrets.complete(CATALOG, {})
+        given = {
+            host: filters.credentials(
+                vault.vault_credentials,
+                vault.vault_redis_passwords,
+                host,
+                {"session-recorder": {"recorder_key_previous": "ab" * 32}},
+            )
+            for host in ("rdp1", "rdp2")
+        }
+        first, second = (given[host]["session-recorder"] for host in ("rdp1", "rdp2"))
+        assert set(first) == {"recorder_key", "recorder_key_previous"}
+        original = {*vault.vault_credentials["session-recorder"].values(), "ab" * 32}
+        assert len({*first.values(), *second.values()} - original) == 4
+        assert all(len(bytes.fromhex(key)) == 32 for key in first.values())
+        assert given["rdp1"]["session-api"] == given["rdp2"]["session-api"]
+        assert (
+            given["rdp1"]["session-api"]["closing_key"]
+            == vault.vault_credentials["session-api"]["closing_key"]
+        )
 
     def test_do_not_show_themselves(self) -> None:
         assert repr(secrets.complete(CATALOG, {})) == "Secrets(***)"
