@@ -52,19 +52,18 @@ class TestAPolicy:
         assert found.envelope in changes
         assert found.sha256 == trust.digest(trust.verify(found.envelope.encode()))
 
-    @pytest.mark.parametrize("spoil", [
-        lambda text: text.replace("payload", "Payload"),
-        lambda text: text + "\n",
-        lambda text: text.replace('"sig":"', '"sig":"A'),
-        lambda text: "{}",
-        lambda text: "",
-        lambda text: "\ud800",
-    ])  # fmt: skip
-    async def test_that_is_not_as_it_was_signed_is_refused(self, anna: Person, spoil: object) -> None:
-        assert callable(spoil)
-        text = spoil(signed(anna.key))
-        if not text.isprintable() and "\n" not in text:
-            return  # JSON cannot carry it this far
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ("payload", "Payload"),
+            ("}", "} "),
+            ('"sig":"', '"sig":"A'),
+            ("{", "["),
+            ("trust-policy", "manifest"),
+        ],
+    )
+    async def test_that_is_not_as_it_was_signed_is_refused(self, anna: Person, old: str, new: str) -> None:
+        text = signed(anna.key).replace(old, new)
         with pytest.raises(Invalid, match="envelope: ") as caught:
             await anna.ask(contract.CREATE_POLICY, body=PutPolicy(text))
         assert caught.value.details["field"] == "envelope"
@@ -74,12 +73,10 @@ class TestAPolicy:
         with pytest.raises(Conflict, match="named 'office' already") as caught:
             await anna.policy("office")
         assert caught.value.code is Code.EXISTS
+        body = PutPolicy(signed(anna.key, "office"))
         with pytest.raises(Conflict):
-            body = PutPolicy(signed(anna.key, "office"))
             await anna.ask(contract.UPDATE_POLICY, PolicyPath(other.id), body)
-        again = await anna.ask(
-            contract.UPDATE_POLICY, PolicyPath(first.id), PutPolicy(signed(anna.key, "office"))
-        )
+        again = await anna.ask(contract.UPDATE_POLICY, PolicyPath(first.id), body)
         assert again.version == 2
         assert (await rdp.person().policy("office")).version == 1
 
@@ -99,7 +96,7 @@ class TestTheKey:
             anna.ask(contract.CREATE_POLICY, body=body),
             anna.ask(contract.UPDATE_POLICY, PolicyPath(stored.id), body),
         ):
-            with pytest.raises(Conflict, match="copy .*owner.key") as caught:
+            with pytest.raises(Conflict, match=r"copy ~/\.config/lucid/owner\.key") as caught:
                 await asked
             assert caught.value.code is Code.CONFLICT
         assert (await anna.ask(contract.GET_POLICY, PolicyPath(stored.id))).version == 1
