@@ -17,6 +17,8 @@ from lucid.rdp.life import Record
 LOOK_SECONDS = 1.0
 ORPHAN_SECONDS = 5.0
 """How long a slot may belong to nobody: its session may be about to be known."""
+TELL_SECONDS = 10.0
+"""How often session-api is told again of what has ended, while it does not take it."""
 
 
 class Watch:
@@ -28,6 +30,8 @@ class Watch:
         self._unrecorded: dict[str, Unrecorded] = {}
         self._orphans: dict[tuple[int, str], float] = {}
         """Since when each slot belongs to nobody."""
+        self._told: dict[str, float] = {}
+        """When session-api was told last of each session that has ended."""
 
     async def run(self) -> None:
         """For ever."""
@@ -50,8 +54,11 @@ class Watch:
                 if not record.settled:
                     log.error("session-api never heard of a session's end", session_id=record.session)
                 await self._keeper.book.forget(record.session)
-            elif record.state in life.OVER and not record.settled:
+            elif record.state == "ending":
                 self._keeper.go_on(record.session)
+            elif record.state == "ended" and not record.settled:
+                self._tell(record.session)
+        self._told = {session: at for session, at in self._told.items() if session in known}
         await self._end_orphans(slots or ())
         await self._keeper.book.save_again()
         self._count()
@@ -76,6 +83,11 @@ class Watch:
         if verdict.end is not None and record is verdict.record:
             await keeper.mark(session, verdict.end)
             keeper.go_on(session)
+
+    def _tell(self, session: str) -> None:
+        if now() - self._told.get(session, 0.0) >= TELL_SECONDS:
+            self._told[session] = now()
+            self._keeper.go_on(session)
 
     async def _end_orphans(self, slots: tuple[Slot, ...]) -> None:
         found = life.orphans(slots, self._keeper.book.known)

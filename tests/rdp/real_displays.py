@@ -43,6 +43,7 @@ class RealDisplays:
     """What PREPARE fails with."""
     may_prepare: asyncio.Event = field(default_factory=asyncio.Event)
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
+    starting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self.may_prepare.set()
@@ -120,7 +121,8 @@ async def prepare(call: Call, params: contract.SlotPath, body: contract.Desktop)
         raise displays.refuses
     desk = displays.desks.get(params.port)
     if desk is None:
-        screen = await asyncio.to_thread(displays.start_screen, f"{body.width}x{body.height}")
+        async with displays.starting:  # one at a time: it numbers their files
+            screen = await asyncio.to_thread(displays.start_screen, f"{body.width}x{body.height}")
         desk = displays.desks[params.port] = Desk(body, screen)
     if desk.desktop != body:
         raise Conflict(f"port {params.port} is another session's")

@@ -8,11 +8,13 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from lucid.contracts import session_api, session_recorder, xrdp
+from lucid.contracts import session_anchoring, session_api, session_recorder, xrdp
 from lucid.contracts import session_controller as contract
 from lucid.contracts.managed_sessions import CreateManaged
 from lucid.contracts.types import SessionPath
+from lucid.evidence import dsse, statements
 from lucid.evidence import policy as policies
+from lucid.evidence.life import Violation
 from lucid.evidence.policy import TrustPolicy
 from lucid.kit.client import ServiceClient
 from lucid.kit.errors import NotFound
@@ -27,6 +29,8 @@ SETTINGS = {
     "ANCHOR_INTERVAL_SECONDS": "1",
     "ANCHOR_POLL_SECONDS": "0.1",
     "RECORDER_LOST_SECONDS": "2",
+    "FIRST_LOGIN_SECONDS": "8",
+    "DISCONNECTED_SECONDS": "3",
 }
 CHAIN = ("auth-service", "blockchain-engine", "session-anchoring")
 SESSIONS = ("session-storage", "chunk-processor", "session-pipeline", "session-recorder", "session-api")
@@ -144,6 +148,27 @@ class Site:
         """Somebody ends the recording who has no business there."""
         client = await self.house.client("session-api")
         await client.call(session_recorder.STOP, session_recorder.StopRecording(session))
+
+    async def records(self, session: str) -> bool:
+        """Whether the recorder records it."""
+        return (await self.recording(session)).state == "recording"
+
+    async def was_told(self, operation: str, port: int) -> bool:
+        """Whether the agent was told to do this."""
+        return (operation, port) in self.displays.told
+
+    async def violations(self, session: str) -> list[tuple[str, str]]:
+        """Kind and detail of each violation that is on the log."""
+        api = await self.house.client("session-api")
+
+        async def all_there() -> bool:
+            anchors = (await api.call(session_anchoring.OF_SESSION, SessionPath(session))).anchors
+            return anchors[-1].kind in {"manifest", "violation"} and all(a.state == "final" for a in anchors)
+
+        await until(all_there, 30)
+        page = await api.call(session_anchoring.LIFE, session_anchoring.LifeQuery(session))
+        statement = [statements.read(dsse.parse(each.envelope.encode()), Violation) for each in page.entries]
+        return [(each.kind, each.detail) for each in statement]
 
     async def nothing_left(self, port: int) -> None:
         """Returns once the slot is free."""
