@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lucid import catalog
 from lucid.contracts import resource_monitor as contract
+from lucid.contracts.xrdp import SlotPath
 from lucid.dev import ca
 from lucid.kit.client import ServiceClient
 from lucid.kit.errors import Code, Forbidden, Invalid, NotFound
@@ -116,7 +117,7 @@ async def test_tells_of_sessions_until_they_end(
     group = root.joinpath(*slots.PARENTS, slots.slice_of(port))
     await measured(manager)
     with pytest.raises(NotFound) as missing:
-        await manager.call(contract.SESSION, contract.PortPath(port))
+        await manager.call(contract.SESSION, SlotPath(port))
     assert missing.value.code.number == 4001
     groups.write(group, captured.V2)
 
@@ -124,7 +125,7 @@ async def test_tells_of_sessions_until_they_end(
         return (await manager.call(contract.HOST, NOTHING)).sessions == 1
 
     await until(there)
-    session = await manager.call(contract.SESSION, contract.PortPath(port))
+    session = await manager.call(contract.SESSION, SlotPath(port))
     assert (session.memory_bytes, session.oom_kills, session.task_limit) == (80 * 1024**2, 2, 512)
     assert [each.port for each in (await manager.call(contract.SESSIONS, NOTHING)).sessions] == [port]
     found = await scraped(house)
@@ -139,7 +140,7 @@ async def test_tells_of_sessions_until_they_end(
     await until(gone)
     assert not [name for name, label in await scraped(house) if label]
     with pytest.raises(NotFound):
-        await manager.call(contract.SESSION, contract.PortPath(port))
+        await manager.call(contract.SESSION, SlotPath(port))
 
 
 async def test_counts_a_session_s_traffic_over_connections_that_closed(
@@ -164,11 +165,11 @@ async def test_counts_a_session_s_traffic_over_connections_that_closed(
         await writer.wait_closed()
 
     async def all_counted() -> bool:
-        session = await manager.call(contract.SESSION, contract.PortPath(port))
+        session = await manager.call(contract.SESSION, SlotPath(port))
         return session.connections == 0 and (session.sent_bytes or 0) >= 150_000
 
     await until(all_counted)
-    session = await manager.call(contract.SESSION, contract.PortPath(port))
+    session = await manager.call(contract.SESSION, SlotPath(port))
     assert session.received_bytes is not None
     assert session.sent_bytes is not None
     assert 3000 <= session.received_bytes <= 3006
@@ -193,11 +194,11 @@ async def test_tells_what_a_real_session_uses(
         await asyncio.to_thread(groups.work, process)
 
         async def seen() -> bool:
-            session = await manager.call(contract.SESSION, contract.PortPath(port))
+            session = await manager.call(contract.SESSION, SlotPath(port))
             return session.processes == 1 and (session.cpu_seconds or 0) > 0.1
 
         await until(seen)
-        session = await manager.call(contract.SESSION, contract.PortPath(port))
+        session = await manager.call(contract.SESSION, SlotPath(port))
         assert session.memory_bytes is not None
         assert session.memory_bytes > 40 * 1024**2
         assert session.cpu_cores is not None
