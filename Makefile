@@ -42,6 +42,10 @@ lint: setup ## formatting, linters, types, layers
 lab: setup-lab ## nine virtual hosts on this machine, Lucid put onto them by site.yml, a recording proved
 	@$(BIN)/python -m lab journey
 
+.PHONY: single
+single: setup-lab ## the whole site on one virtual host, a recording proved; make lab-down LUCID_LAB=single
+	@LUCID_LAB=single $(BIN)/python -m lab --inventory single journey
+
 .PHONY: lab-status
 lab-status: ## the lab's hosts: units, memory, health
 	@$(BIN)/python -m lab status

@@ -41,7 +41,7 @@ def play(lab: Lab, name: str, timings: Path) -> float:
     environment = lifecycle.environment(lab) | {"LUCID_TIMINGS_FILE": str(timings)}
     begun = time.monotonic()
     subprocess.run(
-        [*within(lab.netns("control")), "ansible-playbook", "-i", journey.INVENTORY, name],
+        [*within(lab.netns("control")), "ansible-playbook", "-i", journey.inventory(lab), name],
         cwd=REPOSITORY,
         env=os.environ | environment,
         stdout=subprocess.DEVNULL,
@@ -57,7 +57,7 @@ def measure(lab: Lab, timings: Path) -> tuple[list[Result], dict[str, float]]:
     lifecycle.down(lab)
     seconds = {}
     begun = time.monotonic()
-    lifecycle.up(lab, hosts, lambda _what, _seconds: None, *journey.router_rules())
+    lifecycle.up(lab, hosts, lambda _what, _seconds: None, *journey.router_rules(lab))
     seconds["hosts answer on ssh"] = time.monotonic() - begun
     journey.prepare(lab)
     play(lab, "playbooks/secrets.yml", timings)

@@ -43,14 +43,20 @@ class LabGroup(click.Group):
 
 
 @click.group(cls=LabGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--inventory",
+    default="",
+    metavar="NAME",
+    help="The hosts are those of inventories/NAME: lab (default) or single, one host with all groups.",
+)
 @click.pass_context
-def main(ctx: click.Context) -> None:
+def main(ctx: click.Context, inventory: str) -> None:
     """Virtual hosts on this machine, deployed in exactly the same way as real ones.
 
-    The hosts are those of inventories/lab/hosts.yml. LUCID_LAB (default `lucid`, at most 6 letters and
-    digits) names a lab, so that several stand side by side; LUCID_LAB_STATE is the directory of its files
-    (default .state/lab-NAME). Exit status: 0 done, 1 not done and why, 2 not understood; `shell` and `exec`
-    end with the status of their command.
+    LUCID_LAB (default `lucid`, at most 6 letters and digits) names a lab, so that several stand side by side;
+    LUCID_LAB_STATE is the directory of its files (default .state/lab-NAME), LUCID_LAB_INVENTORY stands in for
+    --inventory. A lab that is up knows its inventory. Exit status: 0 done, 1 not done and why, 2 not
+    understood; `shell` and `exec` end with the status of their command.
 
     \b
     First steps:
@@ -63,7 +69,7 @@ def main(ctx: click.Context) -> None:
     """
     if os.geteuid() != 0 and ctx.invoked_subcommand != "up":  # which says all that is missing
         raise LabError("the lab needs root; use sudo")
-    ctx.obj = place.here()
+    ctx.obj = place.here(inventory)
 
 
 @main.command(
@@ -79,7 +85,7 @@ def up(lab: Lab, names: str | None) -> None:
     The first time this builds the base image (about 40 s), which stays in /var/cache/lucid-lab.
     """
     chosen = lab.inventory.find(names) if names else list(lab.inventory.hosts.values())
-    started = lifecycle.up(lab, chosen, _say, *journeys.router_rules())
+    started = lifecycle.up(lab, chosen, _say, *journeys.router_rules(lab))
     if started:
         click.echo(f"switched on: {' '.join(host.name for host in started)}")
 
@@ -105,21 +111,21 @@ def prepare(lab: Lab) -> None:
 )
 @click.pass_context
 def journey(context: click.Context, seconds: int) -> None:
-    """Bring the lab up, put Lucid onto it with site.yml, record a desktop on rdp1 and prove it.
+    """Bring the lab up, put Lucid onto it with site.yml, record a desktop on its rdp host and prove it.
 
     The hosts stay up; a second run deploys what has changed.
     """
     lab: Lab = context.obj
-    router = journeys.router_rules()
+    router = journeys.router_rules(lab)
     started = lifecycle.up(lab, list(lab.inventory.hosts.values()), _say, *router)
     click.echo(f"switched on: {' '.join(host.name for host in started)}" if started else "all hosts are on")
     journeys.prepare(lab)
     took = journeys.deploy(lab)
     journeys.prove(lab, seconds)
     context.invoke(show, as_json=False)
-    click.echo(
-        f"deployed in {took:.0f} s; `python -m lab status` shows the hosts, `make lab-down` removes them"
-    )
+    name = "" if lab.name == place.NAME else f" LUCID_LAB={lab.name}"
+    shown, removed = f"make lab-status{name}", f"make lab-down{name}"
+    click.echo(f"deployed in {took:.0f} s; `{shown}` shows the hosts, `{removed}` removes them")
 
 
 @main.command(short_help="Remove the lab without a trace.")
@@ -140,7 +146,7 @@ def show(lab: Lab, as_json: bool) -> None:
         return
     table = Table(title=f"lab {lab.name}", title_style="bold", title_justify="left", box=ROUNDED)
     for title in ("host", "group", "segment", "health"):
-        table.add_column(title, no_wrap=True)
+        table.add_column(title, no_wrap=title != "group")
     for title in ("units", "failed", "memory"):
         table.add_column(title, justify="right", no_wrap=True)
     for earlier, item in zip([found[0], *found], found, strict=False):

@@ -50,10 +50,16 @@ class Host:
 class Inventory:
     """All of the lab, by name; `control` is the control host's address on the management network."""
 
+    path: Path
     segments: Mapping[str, Segment]
     hosts: Mapping[str, Host]
     control: IPv4Interface
     user: str
+
+    @property
+    def name(self) -> str:
+        """Its directory's, below inventories/."""
+        return self.path.parent.name
 
     def find(self, names: str) -> list[Host]:
         """The hosts that a comma-separated list of hosts and groups means; raises LabError on others."""
@@ -93,7 +99,7 @@ def load(path: Path) -> Inventory:
                 hosts[name] = _joined(hosts[name], group)
             else:
                 hosts[name] = _host(path, group, name, values or {}, segments, management)
-    return Inventory(segments, hosts, control, shared.get("ansible_user", "deploy"))
+    return Inventory(path, segments, hosts, control, shared.get("ansible_user", "deploy"))
 
 
 def _segment(name: str, values: Mapping[str, str]) -> Segment:

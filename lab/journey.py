@@ -24,18 +24,17 @@ from lucid.deploy.site import read
 from lucid.dev import binaries
 from lucid.dev.errors import StackError
 
-INVENTORY = "inventories/lab"
 PYTHON = "3.11"
 """Of the hosts, which are Debian 12."""
 
 
-def router_rules() -> tuple[str, str]:
+def router_rules(lab: Lab) -> tuple[str, str]:
     """What the router between the segments lets pass, IPv4 and IPv6: the flows from one to the other."""
     try:
-        site = read(REPOSITORY / INVENTORY)
+        site = read(lab.inventory.path.parent)
+        found = flows(site.adapted(catalog.shipped()), site)
     except SiteError as error:
         raise LabError(str(error)) from None
-    found = flows(catalog.load(), site)
     return rules.forward(site, found, 4), rules.forward(site, found, 6)
 
 
@@ -63,14 +62,24 @@ def deploy(lab: Lab) -> float:
     """Runs the playbooks with their progress to be seen; returns the seconds. Raises LabError."""
     begin = time.monotonic()
     for name in ("playbooks/secrets.yml", "site.yml"):
-        inside(lab, "ansible-playbook", "-i", INVENTORY, name)
+        play(lab, name)
     return time.monotonic() - begin
 
 
 def prove(lab: Lab, seconds: int) -> None:
-    """Records a desktop on the rdp host and proves it on the control host. Raises LabError."""
-    inside(lab, "ansible-playbook", "-i", INVENTORY, "lab/desktop.yml")
+    """Works in a remote desktop and proves its recording on the control host. Raises LabError."""
+    play(lab, "lab/operator.yml")
     inside(lab, sys.executable, "-m", "lab.prove", str(lab.state), str(seconds))
+
+
+def play(lab: Lab, name: str) -> None:
+    """Runs a playbook on the control host, on this terminal. Raises LabError if it fails."""
+    inside(lab, "ansible-playbook", "-i", inventory(lab), name)
+
+
+def inventory(lab: Lab) -> str:
+    """What Ansible is given: the inventory's directory, as seen from the repository's."""
+    return str(lab.inventory.path.parent.relative_to(REPOSITORY))
 
 
 def inside(lab: Lab, *command: str) -> None:

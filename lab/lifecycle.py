@@ -29,6 +29,7 @@ def up(
     machine.widen()
     lab.state.mkdir(parents=True, exist_ok=True)
     with image.locked(lab.state / "lock"):
+        _note(lab)
         with _phase(progress, "base image"):
             base = _base(lab)
         with _phase(progress, "networks and package proxy"):
@@ -60,6 +61,7 @@ def environment(lab: Lab) -> dict[str, str]:
         "PATH": f"{PROGRAMS}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "LUCID_LAB": lab.name,
         "LUCID_LAB_STATE": str(lab.state),
+        "LUCID_LAB_INVENTORY": lab.inventory.name,
         "ANSIBLE_HOME": str(lab.state / "ansible"),
         # Not under ANSIBLE_HOME by itself; two labs have the same addresses and must not share connections.
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(lab.state / "cp"),
@@ -76,6 +78,17 @@ def down(lab: Lab) -> None:
     network.remove(lab)
     if lab.state.exists():
         shutil.rmtree(lab.state)
+
+
+def _note(lab: Lab) -> None:
+    """Remembers which inventory's hosts these are, so that nobody has to say it again."""
+    before = lab.noted.read_text() if lab.noted.exists() else lab.inventory.name
+    if before != lab.inventory.name:
+        raise LabError(
+            f"lab {lab.name} stands with the hosts of inventories/{before}; `python -m lab down` first,"
+            f" or LUCID_LAB=NAME for one of inventories/{lab.inventory.name} beside it"
+        )
+    lab.noted.write_text(before)
 
 
 def _base(lab: Lab) -> Path:

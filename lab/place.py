@@ -10,7 +10,9 @@ from lab.errors import LabError
 from lab.inventory import Host, Inventory
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-INVENTORY = REPOSITORY / "inventories" / "lab" / "hosts.yml"
+INVENTORIES = REPOSITORY / "inventories"
+INVENTORY = INVENTORIES / "lab" / "hosts.yml"
+NAME = "lucid"
 CACHE = Path("/var/cache/lucid-lab")  # base images and packages, shared by all labs
 
 
@@ -45,11 +47,28 @@ class Lab:
         """The ssh configuration with which `ssh HOST` works in the control namespace."""
         return self.state / "ssh" / "config"
 
+    @property
+    def noted(self) -> Path:
+        """The file with the name of the inventory that the lab was brought up from."""
+        return _noted(self.state)
 
-def here() -> Lab:
-    """The lab that LUCID_LAB and LUCID_LAB_STATE mean; raises LabError if the name cannot be used."""
-    name = os.environ.get("LUCID_LAB") or "lucid"
+
+def here(inventory_name: str = "") -> Lab:
+    """The lab that LUCID_LAB and LUCID_LAB_STATE mean; raises LabError if a name cannot be used.
+
+    Its hosts are those of the inventory named here or in LUCID_LAB_INVENTORY, else of the one that it was
+    brought up from, else of `lab`.
+    """
+    name = os.environ.get("LUCID_LAB") or NAME
     if not re.fullmatch(r"[a-z][a-z0-9]{0,5}", name):
         raise LabError(f"LUCID_LAB={name}: a name is 1 to 6 small letters and digits, a letter first")
-    state = os.environ.get("LUCID_LAB_STATE") or REPOSITORY / ".state" / f"lab-{name}"
-    return Lab(name, Path(state).resolve(), inventory.load(INVENTORY))
+    state = Path(os.environ.get("LUCID_LAB_STATE") or REPOSITORY / ".state" / f"lab-{name}").resolve()
+    noted = _noted(state).read_text() if _noted(state).exists() else ""
+    chosen = inventory_name or os.environ.get("LUCID_LAB_INVENTORY") or noted or INVENTORY.parent.name
+    if not re.fullmatch(r"[a-z0-9_-]+", chosen):
+        raise LabError(f"LUCID_LAB_INVENTORY={chosen}: it names a directory in inventories/")
+    return Lab(name, state, inventory.load(INVENTORIES / chosen / INVENTORY.name))
+
+
+def _noted(state: Path) -> Path:
+    return state / "inventory"

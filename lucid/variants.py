@@ -1,6 +1,6 @@
-"""What a deployment may have otherwise than the catalogue says: fewer services, another port for people.
+"""What a deployment may have otherwise than the catalogue says: fewer services, other ports.
 
-A service finds both in its environment, the deployment in the inventory. Pure rules, no I/O.
+A service finds that in its environment, the deployment in the inventory. Pure rules, no I/O.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from lucid.catalog import Catalog, Service
 
 OFFSET_VARIABLE = "LUCID_PORT_OFFSET"
+COLUMN_VARIABLE = "LUCID_PORTS"
 SERVICES_VARIABLE = "LUCID_SERVICES"
 PORTS_VARIABLE = "LUCID_PUBLIC_PORTS"
+HOSTS, LOCAL = "hosts", "local"
+"""The catalogue's columns of ports: for groups on hosts of their own, and for one shared machine."""
 MAX_OFFSET = 30_000
 MAX_PORT = 65_535
 
@@ -21,14 +24,16 @@ MAX_PORT = 65_535
 def deployed(found: "Catalog", environ: Mapping[str, str]) -> "Catalog":
     """The catalogue as the environment has it.
 
-    LUCID_SERVICES: the services that there are, with commas; empty: all. LUCID_PUBLIC_PORTS: where people
-    reach them, as `api-gateway:8000`, with commas. LUCID_PORT_OFFSET: a number that is added to every local
-    port, so that several stacks can share a machine. Raises ValueError that begins with the variable.
+    LUCID_PORTS: `local` puts local ports in the place of the others. LUCID_SERVICES: the services that there
+    are, with commas; empty: all. LUCID_PUBLIC_PORTS: where people reach them, as `api-gateway:8000`, with
+    commas. LUCID_PORT_OFFSET: a number that is added to every local port, so that several stacks can share a
+    machine. Raises ValueError that begins with the variable.
     """
     readers: dict[str, Callable[[Catalog, str], Catalog]] = {
+        OFFSET_VARIABLE: lambda known, text: shifted(known, _offset(text)),
+        COLUMN_VARIABLE: placed,
         SERVICES_VARIABLE: lambda known, text: only(known, _listed(text)),
         PORTS_VARIABLE: lambda known, text: moved(known, _ports(_listed(text))),
-        OFFSET_VARIABLE: lambda known, text: shifted(known, _offset(text)),
     }
     for variable, read in readers.items():
         if text := environ.get(variable):
@@ -87,6 +92,23 @@ def moved(found: "Catalog", ports: Mapping[str, int]) -> "Catalog":
         )
         services[name] = msgspec.structs.replace(service, listen=listen)
     return msgspec.structs.replace(found, services=services)
+
+
+def placed(found: "Catalog", column: str) -> "Catalog":
+    """The catalogue with the ports of this column at the services' sockets.
+
+    Raises ValueError for what is no column.
+    """
+    if column not in {HOSTS, LOCAL}:
+        raise ValueError(f"`{column}` is neither {HOSTS} nor {LOCAL}")
+    if column == HOSTS:
+        return found
+    replace = msgspec.structs.replace
+    services = {}
+    for name, service in found.services.items():
+        listen = tuple(replace(item, port=item.local_port) for item in service.listen)
+        services[name] = replace(service, listen=listen)
+    return replace(found, services=services)
 
 
 def shifted(found: "Catalog", offset: int) -> "Catalog":

@@ -57,6 +57,26 @@ class TestPorts:
         with pytest.raises(ValueError, match=f"LUCID_PUBLIC_PORTS: .*{reason}"):
             deployed(LUCID_PUBLIC_PORTS=ports)
 
+    def test_are_those_of_one_shared_machine_where_groups_share_it(self) -> None:
+        found = deployed(LUCID_PORTS="local", LUCID_PORT_OFFSET="100")
+        for name, service in SHIPPED.services.items():
+            assert [item.port for item in found.services[name].listen] == [
+                item.local_port + 100 for item in service.listen
+            ]
+        assert {name: store.ports for name, store in found.stores.items()} == {
+            name: store.ports for name, store in SHIPPED.stores.items()
+        }
+
+    def test_for_people_may_be_elsewhere_on_a_shared_machine_too(self) -> None:
+        found = deployed(LUCID_PUBLIC_PORTS="api-gateway:8000", LUCID_PORTS="local").services
+        assert found["api-gateway"].entry.port == 8000
+        assert found["auth-service"].entry.port == SHIPPED.services["auth-service"].entry.local_port
+
+    def test_of_hosts_are_what_there_is_otherwise(self) -> None:
+        assert deployed(LUCID_PORTS="hosts") == deployed(LUCID_PORTS="") == SHIPPED
+        with pytest.raises(ValueError, match="LUCID_PORTS: `some` is neither hosts nor local"):
+            deployed(LUCID_PORTS="some")
+
     def test_of_one_machine_are_shifted_all_together(self) -> None:
         found = deployed(LUCID_PORT_OFFSET="100")
         assert found.services["api-gateway"].entry.local_port == (

@@ -61,7 +61,7 @@ MAX_INTEGER = 2**53 - 1
 Check = Callable[[object], bool]
 """Whether a JSON value is of some kind."""
 Shape = Mapping[str, Check]
-"""The fields of a record; none is optional, none may be added."""
+"""The fields of a record; none may be added, and none left out unless it is said to be optional."""
 
 
 def integer(low: int = 0, high: int = MAX_INTEGER) -> Check:
@@ -103,6 +103,17 @@ def is_base64(value: object) -> bool:
 def each(check: Check, *names: str) -> dict[str, Check]:
     """Several fields of one kind."""
     return dict.fromkeys(names, check)
+
+
+def some_on(*channels: str) -> Check:
+    """An object of channels that are on: at least one of these, none of any other name."""
+
+    def check(value: object) -> bool:
+        if not isinstance(value, dict) or not value:
+            return False
+        return value.keys() <= set(channels) and all(on is True for on in value.values())
+
+    return check
 
 
 INTEGER, TRACK, VERSION = integer(), integer(0, 2**32 - 1), integer(1, 1)
@@ -152,12 +163,13 @@ def parse_json(data: bytes, where: str) -> tuple[Record, bytes]:
     refuse(f"{where} is not an object")
 
 
-def read_record(data: bytes, shape: Shape, where: str, limit: int) -> Record:
-    """A record whose bytes are its one canonical form."""
+def read_record(data: bytes, shape: Shape, where: str, limit: int, optional: Shape | None = None) -> Record:
+    """A record whose bytes are its one canonical form; the fields in `optional` may be absent."""
     require(len(data) <= limit, f"{where} is longer than {limit} bytes")
     record, form = parse_json(data, where)
     require(form == data, f"{where} is not in canonical form")
-    fault = misfit(record, shape)
+    found = {name: check for name, check in (optional or {}).items() if name in record}
+    fault = misfit(record, {**shape, **found})
     require(fault is None, f"{where}: {fault}")
     return record
 
@@ -336,7 +348,7 @@ ENVELOPE = {"payload": is_base64, "payloadType": ANY_TEXT, "signatures": a_list(
 LOG_LINE = {"envelope": a_record(ENVELOPE), "index": INTEGER, "proof": PROOF}
 IN_SESSION = {"v": VERSION, "session": SESSION}
 ANCHOR = IN_SESSION | each(INTEGER, "count", "time_ms") | each(DIGEST, "recorder", "root")
-END_REASON = spelled("stopped|command_ended|display_lost|quota|failed|recorder_lost")
+END_REASON = spelled("stopped|violation|command_ended|display_lost|quota|failed|recorder_lost")
 CAUSE = spelled("paused|display_lost|capture_restarted|recorder_restarted|quota|unexplained")
 GAP = {"cause": CAUSE, "track": TRACK, "start_ms": INTEGER, "end_ms": INTEGER}
 RECORDED_TRACK = {"codec": TEXT, "count": INTEGER, "track": TRACK}
@@ -347,16 +359,35 @@ MANIFEST = (
     | each(INTEGER, "start_ms", "end_ms", "count", "attested_count")
     | each(DIGEST, "policy_sha256", "root", "recorder")
 )
+MAX_POLICY = 16 * KIB
+TRUST_POLICY_TYPE = "application/vnd.lucid.trust-policy+json"
+DOCUMENT = {
+    "frame_rate": integer(1, 120),
+    "max_bytes": integer(1),
+    "quality": spelled("low|medium|high|ultra"),
+    "retention_days": integer(1, 365),
+}
+TRUST_POLICY = {
+    "v": VERSION,
+    "name": spelled(r"[^\x00-\x1f\x7f]{1,100}"),
+    "idle_seconds": integer(60, 86_400),
+    "session_seconds": integer(60, 604_800),
+    "on_recorder_loss": spelled("end|gap"),
+    "owner_key": DIGEST,
+}
+CHANNELS = {
+    "input": some_on("mouse", "keyboard"),
+    "clipboard": some_on("to_desktop", "from_desktop"),
+    "sound": some_on("out"),
+}
+"""What a trust policy may let in or out. A group, or a channel in it, that is off is absent."""
 ROLE = spelled("recorder|closer")
 REGISTRATION = {"v": VERSION, "host": TEXT, "public_key": DIGEST, "role": ROLE, "time_ms": INTEGER}
 
 
-class Entry(NamedTuple):
-    """A log entry, which is one envelope, and its proof."""
+class Envelope(NamedTuple):
+    """A statement, and who is said to have signed it."""
 
-    position: int
-    hash: bytes
-    proof: list[str]
     type: str
     payload: bytes
     key_id: str
@@ -370,14 +401,28 @@ class Entry(NamedTuple):
         return named and signature_holds(public_key, self.signature, message)
 
 
+class Entry(NamedTuple):
+    """A log entry, which is one envelope, and its proof."""
+
+    position: int
+    hash: bytes
+    proof: list[str]
+    said: Envelope
+
+
+def open_envelope(record: Record) -> Envelope:
+    """What is in an envelope; nothing is verified by that."""
+    signature = record["signatures"][0]
+    payload, sig = base64.b64decode(record["payload"]), base64.b64decode(signature["sig"])
+    return Envelope(record["payloadType"], payload, signature["keyid"], sig)
+
+
 def read_entry(line: bytes, where: str) -> Entry:
     """One line of entries.jsonl. Canonical JSON nests: the envelope in it is the log entry byte for byte."""
     record = read_record(line, LOG_LINE, where, MAX_ENTRY_LINE)
     envelope = record["envelope"]
-    signature, key_id = envelope["signatures"][0]["sig"], envelope["signatures"][0]["keyid"]
-    payload, sig = base64.b64decode(envelope["payload"]), base64.b64decode(signature)
     entry_hash = sha256(b"\x00", canonical(envelope))
-    return Entry(record["index"], entry_hash, record["proof"], envelope["payloadType"], payload, key_id, sig)
+    return Entry(record["index"], entry_hash, record["proof"], open_envelope(envelope))
 
 
 def signature_holds(public_key: bytes, signature: bytes, message: bytes) -> bool:
@@ -505,6 +550,7 @@ INDEX_FILES = {
     "header.json": 2 * KIB,
     "checkpoint": MAX_NOTE,
     "consistency.json": 8 * KIB,
+    "policy.json": MAX_POLICY,
     "entries.jsonl": 64 * MIB,
     "leaves.jsonl": 64 * MIB,
 }
@@ -620,7 +666,7 @@ class Bundle(NamedTuple):
     closed: str
     """Why the first chunk that its key does not open stays closed; empty if there is none."""
     rest: dict[str, bytes]
-    """Index files that later steps read: genesis.json, header.json, checkpoint."""
+    """Index files that later steps read: genesis.json, header.json, checkpoint, policy.json."""
 
 
 def read_bundle(file: BinaryIO) -> Bundle:
@@ -690,24 +736,26 @@ def read_leaves(lines: Sequence[bytes], session: str) -> list[Leaf]:
 
 def find_signers(entries: Sequence[Entry]) -> tuple[Record, Keys]:
     """3: those who signed were registered on the log before the session began. Returns the manifest, too."""
-    positions, kinds = [entry.position for entry in entries], [entry.type for entry in entries]
+    positions, kinds = [entry.position for entry in entries], [entry.said.type for entry in entries]
     require(positions == sorted(set(positions)), "the entries are not in ascending order of index")
     require(ANCHOR_TYPE in kinds, "there is no anchor")
     before = kinds.index(ANCHOR_TYPE)
     order = [REGISTRATION_TYPE] * before + [ANCHOR_TYPE] * (len(kinds) - before - 1) + [MANIFEST_TYPE]
     require(kinds == order, "the entries are not registrations, anchors and one manifest, in this order")
-    manifest = read_manifest(entries[-1].payload)
+    manifest = read_manifest(entries[-1].said.payload)
     signers = {"recorder": manifest["recorder"]}
     if manifest["end_reason"] == "recorder_lost":
-        signers["closer"] = entries[-1].key_id
+        signers["closer"] = entries[-1].said.key_id
     require(before == len(signers), f"{before} registrations for {len(signers)} signing keys")
     require(len(set(signers.values())) == before, "one key signed in two roles")
     keys: Keys = {}
     for entry in entries[:before]:
-        record = read_record(entry.payload, REGISTRATION, "a registration", MAX_ENVELOPE)
+        record = read_record(entry.said.payload, REGISTRATION, "a registration", MAX_ENVELOPE)
         role, public_key = record["role"], bytes.fromhex(record["public_key"])
-        require(entry.signed_by(public_key), "a registration is not signed by the key that it registers")
-        require(signers.get(role) == entry.key_id, f"the key registered as {role} is not the one that signed")
+        require(entry.said.signed_by(public_key), "a registration is not signed by the key that it registers")
+        require(
+            signers.get(role) == entry.said.key_id, f"the key registered as {role} is not the one that signed"
+        )
         keys[role] = public_key, record["host"]
     require(len(keys) == before, "a key is registered twice")
     return manifest, keys
@@ -716,7 +764,7 @@ def find_signers(entries: Sequence[Entry]) -> tuple[Record, Keys]:
 def check_manifest(manifest: Record, entry: Entry, session: str, keys: Keys) -> None:
     """4: the manifest is signed by whom it must be signed."""
     signer = "closer" if "closer" in keys else "recorder"
-    require(entry.signed_by(keys[signer][0]), f"the manifest is not signed by the {signer}")
+    require(entry.said.signed_by(keys[signer][0]), f"the manifest is not signed by the {signer}")
     require(manifest["session"] == session, "the manifest is of another session")
     require(manifest["host"] == keys["recorder"][1], "the manifest's host is not the recorder's")
 
@@ -766,14 +814,14 @@ def longest_hole(covered: int, end: int, gaps: Sequence[tuple[int, int]]) -> int
 def check_anchors(bundle: Bundle, manifest: Record, leaves: Sequence[Leaf], keys: Keys) -> int:
     """6: what the recorder anchored is a beginning of what is here. Returns the last count."""
     tree, last = Frontier(), 0
-    stated = [entry for entry in bundle.entries if entry.type == ANCHOR_TYPE]
+    stated = [entry for entry in bundle.entries if entry.said.type == ANCHOR_TYPE]
     for number, entry in enumerate(stated, 1):
         where = f"anchor {number}"
-        require(entry.signed_by(keys["recorder"][0]), f"{where} is not signed by the recorder")
-        anchor = read_record(entry.payload, ANCHOR, where, MAX_ENVELOPE)
+        require(entry.said.signed_by(keys["recorder"][0]), f"{where} is not signed by the recorder")
+        anchor = read_record(entry.said.payload, ANCHOR, where, MAX_ENVELOPE)
         count = anchor["count"]
         require(anchor["session"] == bundle.session, f"{where} is of another session")
-        require(anchor["recorder"] == entry.key_id, f"{where} names another recorder")
+        require(anchor["recorder"] == entry.said.key_id, f"{where} names another recorder")
         require(number > 1 or count == 0, f"{where} does not open the session: its count is {count}")
         require(last <= count <= len(leaves), f"{where} counts {count} leaves, the one before it {last}")
         for leaf in leaves[last:count]:
@@ -810,8 +858,25 @@ def check_chunks(bundle: Bundle, leaves: Sequence[Leaf]) -> str:
     return detail + (left_out if named and not CAN_DECOMPRESS else "")
 
 
+def check_policy(bundle: Bundle, manifest: Record) -> str:
+    """10: the policy is the one that the manifest names; what it trusts a client with, its owner signed."""
+    data = bundle.rest["policy.json"]
+    require(sha256(data).hex() == manifest["policy_sha256"], "policy.json does not have the manifest's hash")
+    document = read_record(data, DOCUMENT, "policy.json", MAX_POLICY, {"trust": ANY_TEXT})
+    if "trust" not in document:
+        return "no trust policy"
+    where = "the trust policy"
+    envelope = open_envelope(read_record(document["trust"].encode(), ENVELOPE, where, MAX_ENVELOPE))
+    require(envelope.type == TRUST_POLICY_TYPE, f"{where} is signed as {envelope.type!a}")
+    policy = read_record(envelope.payload, TRUST_POLICY, where, MAX_ENVELOPE, CHANNELS)
+    signed = envelope.signed_by(bytes.fromhex(policy["owner_key"]))
+    require(signed, f"{where} is not signed by the key that it names")
+    on = [f"{group}.{channel}" for group in sorted(CHANNELS) for channel in sorted(policy.get(group, ()))]
+    return f"{policy['name']!a} allows {', '.join(on) or 'nothing'}; signed by key {envelope.key_id}"
+
+
 def check_genesis(bundle: Bundle, header: Record, trust: Trust | None) -> str:
-    """10: the log is the trusted one, and goes back to its first block."""
+    """11: the log is the trusted one, and goes back to its first block."""
     first = read_header(bundle.rest["genesis.json"], "genesis.json")
     found = block_hash(first)
     begins = first["height"] == 0 and first["chain"] == header["chain"]
@@ -824,14 +889,14 @@ def check_genesis(bundle: Bundle, header: Record, trust: Trust | None) -> str:
 
 
 def count_cosigners(times: Mapping[str, int], cosigners: Sequence[Cosigner], needed: int) -> str:
-    """11 and 12: enough of the validators, or of the witnesses, cosigned the checkpoint."""
+    """12 and 13: enough of the validators, or of the witnesses, cosigned the checkpoint."""
     count = sum(cosigner.name in times for cosigner in cosigners)
     require(count >= needed, f"{count} of {len(cosigners)} cosigned, {needed} needed")
     return f"{count} of {len(cosigners)} cosigned, {needed} needed"
 
 
 def compare(ours: Note, other: bytes, trust: Trust | None) -> str:
-    """13: the checkpoint agrees with the one that the auditor has."""
+    """14: the checkpoint agrees with the one that the auditor has."""
     note = read_note(other, "the other checkpoint")
     parts = CHECKPOINT.fullmatch(note.text)
     if parts is None:
@@ -846,7 +911,7 @@ def compare(ours: Note, other: bytes, trust: Trust | None) -> str:
 
 
 def check_freshness(times: Mapping[str, int], trust: Trust | None, newer_than_ms: int) -> str:
-    """14: a quorum of validators cosigned since the time asked for."""
+    """15: a quorum of validators cosigned since the time asked for."""
     if trust is None:
         refuse("without a trust file there is nobody whose time could be believed")
     latest = sorted((times[one.name] for one in trust.validators if one.name in times), reverse=True)
@@ -865,6 +930,7 @@ MEANINGS = {
     "checkpoint": "The cosigners confirmed some other state of the log.",
     "inclusion": "Part of this evidence was never put on the log.",
     "chunks": "The recording in this file is not the one that was anchored.",
+    "policy": "These are not the rules of this session, or their owner did not sign them.",
     "genesis": "This is not the log that you trust, or its past was rewritten.",
     "validators": "The validators never agreed on this state of the log.",
     "witnesses": "No independent party has seen this state of the log; perhaps only you were shown it.",
@@ -896,6 +962,7 @@ def take_steps(
         require(proven, f"the proof of log entry {entry.position} does not lead to the log's root")
     yield f"{len(bundle.entries)} entries are on the log"
     yield check_chunks(bundle, leaves) if bundle.chunks or bundle.keys else None
+    yield check_policy(bundle, manifest)
     yield check_genesis(bundle, header, trust)
     times = cosigned(note, trust.validators, "the checkpoint") if trust else {}
     yield count_cosigners(times, trust.validators, trust.quorum) if trust else None

@@ -6,13 +6,13 @@ from typing import Literal, cast
 from lucid.evidence import log, statements
 from lucid.evidence.dsse import Envelope
 from lucid.evidence.errors import EvidenceError
-from lucid.evidence.life import Access, Erasure, Hold
+from lucid.evidence.life import Access, Erasure, Hold, Violation
 from lucid.evidence.manifest import InterimAnchor, Manifest
 from lucid.evidence.registration import Registration
 from lucid.evidence.statements import Statement
 
-Kind = Literal["registration", "anchor", "manifest", "access", "hold", "erasure"]
-Claim = Registration | InterimAnchor | Manifest | Access | Hold | Erasure
+Kind = Literal["registration", "anchor", "manifest", "access", "hold", "erasure", "violation"]
+Claim = Registration | InterimAnchor | Manifest | Access | Hold | Erasure | Violation
 
 _KINDS: dict[type[Statement], Kind] = {
     Registration: "registration",
@@ -21,6 +21,7 @@ _KINDS: dict[type[Statement], Kind] = {
     Access: "access",
     Hold: "hold",
     Erasure: "erasure",
+    Violation: "violation",
 }
 _CLAIMS: dict[str, type[Statement]] = {claim.PAYLOAD_TYPE: claim for claim in _KINDS}
 

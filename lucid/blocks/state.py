@@ -13,7 +13,7 @@ from lucid.blocks.transactions import transactions_root
 from lucid.evidence import block, dsse, merkle, registration
 from lucid.evidence.block import Header
 from lucid.evidence.errors import EvidenceError
-from lucid.evidence.life import Access, Erasure, Hold
+from lucid.evidence.life import Access, Erasure, Hold, Violation
 from lucid.evidence.manifest import InterimAnchor, Manifest
 from lucid.evidence.registration import Registration, Role
 
@@ -165,7 +165,7 @@ def _apply_claim(state: ChainState, entry: LogEntry) -> ChainState:
             return _anchor(state, entry, anchor)
         case Manifest() as manifest:
             return _close(state, entry, manifest)
-        case Access() | Hold() | Erasure() as claim:
+        case Access() | Hold() | Erasure() | Violation() as claim:
             return _live_on(state, entry, claim)
 
 
@@ -214,8 +214,8 @@ def _close(state: ChainState, entry: LogEntry, manifest: Manifest) -> ChainState
     return replace(state, sessions={**state.sessions, manifest.session: replace(session, closed=True)})
 
 
-def _live_on(state: ChainState, entry: LogEntry, claim: Access | Hold | Erasure) -> ChainState:
-    """What happens to a session's recording afterwards, or to what there is of it already."""
+def _live_on(state: ChainState, entry: LogEntry, claim: Access | Hold | Erasure | Violation) -> ChainState:
+    """What happens to a session beside its recording, or to what there is of it already."""
     if _verified_signer(state, entry).role != "closer":
         raise Refused(f"an entry of kind {entry.kind} is signed by a key registered in the role closer")
     session = state.sessions.get(claim.session)

@@ -80,7 +80,7 @@ def _read(inventory: Path) -> Site:
 
 def _catalog(site: Site) -> catalog.Catalog:
     try:
-        return site.adapted(catalog.load())
+        return site.adapted(catalog.shipped())
     except SiteError as error:
         raise Misuse(str(error)) from None
 

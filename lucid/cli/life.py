@@ -50,7 +50,10 @@ def hold(session: str, state: str, reason: str, target: Target) -> None:
 @json_option
 @target_options
 def access(session: str, limit: int, as_json: bool, target: Target) -> None:
-    """List who was given the recording of session ID, when it was held and when erased; newest first."""
+    """List who was given the recording of session ID, when it was held and when erased; newest first.
+
+    Violations of the session's policy are in the list, too.
+    """
     page = run(_call(target, session_api.ACCESSES, AccessQuery(session, limit)))
     print_json(page) if as_json else _show(page)
 
@@ -72,7 +75,7 @@ def _show(page: session_api.Accesses) -> None:
             row.what,
             row.who or "–",
             *stretch,
-            escape(row.reason or "–"),
+            escape(": ".join(filter(None, (row.reason, row.detail))) or "–"),
             row.state,
             height,
         )

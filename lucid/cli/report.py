@@ -65,6 +65,8 @@ def _facts(proven: Proven) -> Table:
         sealed = f"{size(report.sealed_size)} sealed ({share:.0%})"
         table.add_row("bytes", f"{size(report.plain_size)} in, {sealed}")
         table.add_row("root", report.manifest.root)
+    if report.policy is not None:
+        table.add_row("policy", escape(verify.policy_line(report.policy)))
     if report.header is not None:
         header = report.header
         table.add_row("block", f"{header.height} of {escape(header.chain)}")

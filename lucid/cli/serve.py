@@ -3,11 +3,19 @@
 import click
 
 from lucid import catalog
+from lucid.catalog_reader import CatalogError
 from lucid.kit import launch
 
 
+def _names() -> list[str]:
+    try:
+        return list(catalog.load().services)
+    except CatalogError as error:  # a variable of the environment makes no sense
+        raise click.UsageError(str(error)) from None
+
+
 @click.command(epilog="Example: STATE_DIRECTORY=/var/lib/lucid/session-api lucid serve session-api")
-@click.argument("name", type=click.Choice(list(catalog.load().services)), metavar="NAME")
+@click.argument("name", type=click.Choice(_names()), metavar="NAME")
 def serve(name: str) -> None:
     """Run the service NAME until it is told to stop.
 

@@ -12,6 +12,7 @@ from lucid.cli.output import Misuse, err, moment, out, print_json, size
 from lucid.cli.target import json_option
 from lucid.evidence import trust as trust_file
 from lucid.evidence.errors import FormatError
+from lucid.evidence.policy import SessionPolicy
 from lucid.evidence.steps import STEPS, Outcome, Report
 from lucid.evidence.trust import TRUST_LIMIT, Trust
 from lucid.evidence.verify import verify as verify_bundle
@@ -79,6 +80,8 @@ def show(report: Report) -> None:
             f"recorded on {escape(manifest.host)}, {moment(manifest.start_ms)} to {moment(manifest.end_ms)},"
             f" {manifest.count} chunks, {size(report.plain_size)}\nroot {manifest.root}"
         )
+    if report.policy is not None:
+        out.print(f"policy {escape(policy_line(report.policy))}")
     if report.header is not None:
         out.print(
             f"block {report.header.height} of {escape(report.header.chain)}, {report.header.log_size} entries"
@@ -86,6 +89,18 @@ def show(report: Report) -> None:
     out.print()
     out.print(steps_table(report))
     out.print(f"\n{VERDICTS[report.outcome]}")
+
+
+def policy_line(policy: SessionPolicy) -> str:
+    """What was allowed in the session, and when it was to end."""
+    found = policy.trust_policy
+    if found is None:
+        return policy.words
+    loss = {"end": "ends", "gap": "goes on with a named gap"}[found.on_recorder_loss]
+    return (
+        f"{policy.words}. Ends after {found.idle_seconds} s without input, after {found.session_seconds} s"
+        f" in any case; without a recorder it {loss}"
+    )
 
 
 def steps_table(report: Report) -> Table:

@@ -12,7 +12,7 @@ SERVICE = "session-anchoring"
 
 
 class Submit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A signed registration, interim anchor, manifest, access record, hold or erasure."""
+    """A signed registration, interim anchor, manifest, access record, hold, erasure or violation."""
 
     envelope: EnvelopeText
 
@@ -22,7 +22,7 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
 
     entry: Hash
     """Leaf hash: the anchor's name everywhere."""
-    kind: Literal["registration", "anchor", "manifest", "access", "hold", "erasure"]
+    kind: Literal["registration", "anchor", "manifest", "access", "hold", "erasure", "violation"]
     session: SessionId | None
     state: Literal["pending", "final", "refused"]
     envelope: str
@@ -52,7 +52,7 @@ class LifeQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Life(msgspec.Struct, frozen=True):
-    """A page of access records, holds and erasures."""
+    """A page of access records, holds, erasures and violations."""
 
     entries: tuple[Anchor, ...]
     next: int | None
@@ -73,7 +73,7 @@ OF_SESSION = Route(
 )  # fmt: skip
 LIFE = Route(
     SERVICE, "GET", "/sessions/{session}/life", LifeQuery, Nothing, Life,
-    "Who was given a session's recording, when it was held and when erased",
+    "Who was given a session's recording, when it was held and when erased, and what broke its policy",
 )  # fmt: skip
 
 ROUTES = (SUBMIT, STATUS, OF_SESSION, LIFE)

@@ -22,6 +22,7 @@ from lucid.contracts.types import (
     UserId,
 )
 from lucid.evidence.bundle import MEDIA_TYPE
+from lucid.evidence.life import Detail, ViolationKind
 from lucid.evidence.policy import Quality
 from lucid.kit.errors import Code
 from lucid.kit.routes import Access, Nothing, Route, Stream
@@ -238,6 +239,14 @@ class SetHold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     reason: HoldReason
 
 
+class ReportViolation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What broke the policy of a session, and when it was noticed. The same again is the same violation."""
+
+    kind: ViolationKind
+    detail: Detail
+    time_ms: Milliseconds
+
+
 class DisclosureQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A stretch of the recording, from `start_ms` to before `end_ms`, rounded out to whole chunks."""
 
@@ -255,19 +264,21 @@ class AccessQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AccessRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of the log that says what was done with a recording, and where the entry stands."""
+    """An entry of the log on what was done with a recording, or to its policy, and where the entry stands."""
 
     entry: Hash
-    what: Literal["replay", "export", "disclosure", "hold", "release", "erasure"]
+    what: Literal["replay", "export", "disclosure", "hold", "release", "erasure", "violation"]
     time_ms: int
     state: Literal["pending", "final", "refused"]
     who: str | None = None
-    """The user's id; None for an erasure."""
+    """The user's id; None for an erasure or a violation."""
     start_ms: int | None = None
     end_ms: int | None = None
     """The stretch that was handed out."""
     reason: str | None = None
-    """Of a hold, its release or an erasure."""
+    """Of a hold, its release or an erasure; of a violation, its kind."""
+    detail: str | None = None
+    """What was seen of a violation."""
     index: int | None = None
     height: int | None = None
 
@@ -366,8 +377,13 @@ DISCLOSURE = Route(
 )  # fmt: skip
 ACCESSES = Route(
     SERVICE, "GET", "/sessions/{session}/access", AccessQuery, Nothing, Accesses,
-    "Who was given the recording, when it was held and when erased", access=Access.USER,
-    errors=(Code.NOT_FOUND,),
+    "Who was given the recording, when it was held and when erased, and what broke the session's policy",
+    access=Access.USER, errors=(Code.NOT_FOUND,),
+)  # fmt: skip
+VIOLATION = Route(
+    SERVICE, "POST", "/sessions/{session}/violations", SessionPath, ReportViolation, AccessRow,
+    "Put a violation of the session's policy on record; answered once the entry is stored durably",
+    status=202, idempotent=True, errors=_STATE, callers=("session-controller",),
 )  # fmt: skip
 CREATE_MANAGED = Route(
     SERVICE, "POST", "/managed-sessions", Nothing, CreateManaged, Session,
@@ -393,6 +409,6 @@ GET_MANAGED = Route(
 ROUTES = (
     CREATE, LIST, GET, UPDATE, START, STOP, PAUSE, RESUME, CHUNKS, MANIFEST, PROOF, STATISTICS,
     MANIFEST_ENTRY, PIPELINE, BUNDLE, REPLAY,
-    ERASE, HOLD, RECEIPT, DISCLOSURE, ACCESSES,
+    ERASE, HOLD, RECEIPT, DISCLOSURE, ACCESSES, VIOLATION,
     CREATE_MANAGED, START_MANAGED, STOP_MANAGED, GET_MANAGED,
 )  # fmt: skip

@@ -54,6 +54,13 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
 
 
+class StopRecording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which recording to end, and what its manifest will say why. The first reason stands."""
+
+    session: SessionId
+    reason: Literal["stopped", "violation"] = "stopped"
+
+
 START = Route(
     SERVICE, "POST", "/recordings", Nothing, StartRecording, Recording,
     "Start recording a display; answered when the first fragment is durable", status=201,
@@ -73,7 +80,7 @@ RESUME = Route(
     errors=(Code.NOT_FOUND, Code.SESSION_STATE),
 )  # fmt: skip
 STOP = Route(
-    SERVICE, "PUT", "/recordings/{session}/stop", SessionPath, Nothing, Recording,
+    SERVICE, "PUT", "/recordings/{session}/stop", StopRecording, Nothing, Recording,
     "End the recording; what is spooled is still sent and anchored", errors=(Code.NOT_FOUND,),
 )  # fmt: skip
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from lucid.catalog import Catalog, Group, Tls
 from lucid.deploy.public_certificate import VARIABLE, Acme, Own
-from lucid.deploy.site import Site
+from lucid.deploy.site import Host, Site
+from lucid.variants import HOSTS
 
 
 def problems(catalog: Catalog, site: Site) -> tuple[str, ...]:
@@ -44,19 +45,31 @@ def _data(site: Site) -> Iterator[str]:
 
 def _ports(catalog: Catalog, site: Site) -> Iterator[str]:
     """Groups whose ports clash may not share a host."""
-    sockets = [
-        (service.name, service.group, listen.port)
-        for service in catalog.services.values()
-        for listen in service.listen
-    ] + [(name, store.group, port) for name, store in catalog.stores.items() for port in store.ports]
+    way_out = "give each group its host" + (", or set lucid_ports: local" if site.ports == HOSTS else "")
     for host in site.hosts:
         taken: dict[int, str] = {}
-        for name, group, port in sockets:
-            if group not in host.groups:
-                continue
+        for name, port in _sockets(catalog, host):
             if other := taken.get(port):
-                yield f"host {host.name}: {name} and {other} both want port {port}; give each group its host"
+                yield f"host {host.name}: {name} and {other} both want port {port}; {way_out}"
             taken[port] = name
+
+
+def _sockets(catalog: Catalog, host: Host) -> Iterator[tuple[str, int]]:
+    """What listens on a host, and where."""
+    for service in catalog.services.values():
+        if service.group in host.groups:
+            yield from ((service.name, listen.port) for listen in service.listen)
+    for name, store in catalog.stores.items():
+        if store.group in host.groups:
+            yield from ((name, port) for port in store.ports)
+    for name, observer in catalog.observers.items():
+        if observer.group in host.groups:
+            yield from ((name, port) for port in observer.ports)
+    for name, exporter in catalog.exporters.items():
+        yield name, exporter.port
+    for name, carrier in catalog.carriers.items():
+        if name in host.carriers:
+            yield from ((name, port) for port in carrier.ports)
 
 
 def _segments(site: Site) -> Iterator[str]:

@@ -40,6 +40,7 @@ def _site(groups: Groups, hostvars: Hostvars) -> site.Site:
         public_certificate.VARIABLE,
         "lucid_services",
         "lucid_public_ports",
+        "lucid_ports",
     )
     groups = _resolved(groups)
     hosts = {name for members in groups.values() for name in members}
@@ -53,7 +54,7 @@ def _site(groups: Groups, hostvars: Hostvars) -> site.Site:
 
 
 def _catalog(found: site.Site) -> catalog.Catalog:
-    return found.adapted(catalog.load())
+    return found.adapted(catalog.shipped())
 
 
 def firewall(host: str, groups: Groups, hostvars: Hostvars, version: int) -> str:
@@ -90,10 +91,16 @@ def problems(groups: Groups, hostvars: Hostvars) -> list[str]:
 
 
 def present(found: Mapping[str, Any], groups: Groups, hostvars: Hostvars) -> Any:
-    """`catalogue | lucid_present(groups, hostvars)`: the catalogue file without what the site leaves out."""
+    """`catalogue | lucid_present(groups, hostvars)`: the catalogue file as this site has it."""
     kept = _catalog(_site(groups, hostvars)).services
     plain = _resolved(found)
-    return plain | {"services": {name: each for name, each in plain["services"].items() if name in kept}}
+    services = {name: each for name, each in plain["services"].items() if name in kept}
+    for name, each in services.items():
+        each["listen"] = [
+            item | {"port": socket.port}
+            for item, socket in zip(each["listen"], kept[name].listen, strict=True)
+        ]
+    return plain | {"services": services}
 
 
 def database_users(_: object) -> Any:
@@ -115,14 +122,20 @@ def new_secrets(kept: Mapping[str, Any]) -> Any:
 def credentials(
     own: Mapping[str, Mapping[str, str]],
     redis: Mapping[str, str],
+    host: str,
     previous: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Any:
-    """`vault_credentials | lucid_credentials(vault_redis_passwords)`: by service, by name.
+    """`vault_credentials | lucid_credentials(vault_redis_passwords, inventory_hostname)`, by service.
 
-    `previous` has those that are being rotated out, by service.
+    `previous` has those that are being rotated out, by service. Those of a service that may be on several
+    hosts are this host's own.
     """
+    known = catalog.load()
     found = {service: {**secret, **(previous or {}).get(service, {})} for service, secret in own.items()}
-    for service in (user.name for user in plan.redis_users(catalog.load())):
+    for service, given in found.items():
+        if service in known.services and known.may_have_several(known.services[service].group):
+            found[service] = {name: secrets.of_host(secret, host) for name, secret in given.items()}
+    for service in (user.name for user in plan.redis_users(known)):
         found.setdefault(service, {})["redis_password"] = redis[service]
     return found
 

@@ -73,9 +73,15 @@ class Site(msgspec.Struct, frozen=True):
     """The services that it has; none named: all."""
     public_ports: dict[str, int] = {}
     """Where people reach a service, if not at the catalogue's port."""
+    ports: str = variants.HOSTS
+    """The catalogue's column that its services listen at: `local` where groups share a host."""
 
     def adapted(self, found: catalog.Catalog) -> catalog.Catalog:
         """The catalogue as this site has it. Raises SiteError."""
+        try:
+            found = variants.placed(found, self.ports)
+        except ValueError as error:
+            raise SiteError(f"lucid_ports: {error}") from None
         try:
             kept = variants.only(found, self.services) if self.services else found
         except ValueError as error:
@@ -135,7 +141,8 @@ def parse(groups: Mapping[str, Any], hostvars: Mapping[str, Mapping[str, Any]]) 
     _check_addresses(hosts)
     services = _of_all(hostvars, "lucid_services", tuple[str, ...], ())
     ports = _of_all(hostvars, "lucid_public_ports", dict[str, int], {})
-    return Site(tuple(hosts), services, ports)
+    column = _of_all(hostvars, "lucid_ports", str, variants.HOSTS)
+    return Site(tuple(hosts), services, ports, column)
 
 
 def _host(name: str, groups: frozenset[catalog.Group], variables: Mapping[str, Any]) -> Host:

@@ -7,6 +7,7 @@ A bundle is an archive (see `archive`) of these members in this order:
     header.json          header of the block whose log the proofs lead to
     checkpoint           that header rendered and cosigned
     consistency.json     proof that the log of header.json extends that of genesis.json
+    policy.json          the session's policy document, whose hash the manifest names
     entries.jsonl        the session's log entries in log order, each with its inclusion proof
     leaves.jsonl         the session's leaves in order
     keys.json            only if a stretch is disclosed: the keys of its chunks
@@ -21,7 +22,7 @@ from typing import Annotated, BinaryIO, Literal
 
 import msgspec
 
-from lucid.evidence import archive, block, canonical, checkpoint, dsse
+from lucid.evidence import archive, block, canonical, checkpoint, dsse, policy
 from lucid.evidence.errors import FormatError
 from lucid.evidence.fields import Count, Digest, Record, SessionId, Track
 from lucid.evidence.leaf import LEAF_LIMIT, MAX_PLAIN_SIZE, SEAL_OVERHEAD, Leaf
@@ -37,6 +38,7 @@ _LIMITS = {
     "header.json": block.HEADER_LIMIT,
     "checkpoint": checkpoint.NOTE_LIMIT,
     "consistency.json": 8 * 1024,
+    "policy.json": policy.DOCUMENT_LIMIT,
     "entries.jsonl": 64 * 1024 * 1024,
     "leaves.jsonl": 64 * 1024 * 1024,
 }
@@ -99,6 +101,7 @@ class Parts:
     header: bytes
     checkpoint: bytes
     consistency: tuple[str, ...]
+    policy: bytes
     entries: tuple[Entry, ...]
     leaves: tuple[bytes, ...]
     keys: tuple[ChunkKey, ...] = ()
@@ -137,6 +140,7 @@ def metadata(parts: Parts) -> bytes:
         "header.json": parts.header,
         "checkpoint": parts.checkpoint,
         "consistency.json": canonical.encode(Consistency(proof=parts.consistency)),
+        "policy.json": parts.policy,
         "entries.jsonl": _join_lines(canonical.encode(entry) for entry in parts.entries),
         "leaves.jsonl": _join_lines(parts.leaves),
     }
@@ -190,6 +194,7 @@ class BundleReader:
             header=data["header.json"],
             checkpoint=data["checkpoint"],
             consistency=consistency.proof,
+            policy=data["policy.json"],
             entries=tuple(
                 canonical.decode(line, Entry, field=f"entries.jsonl line {number}", limit=_ENTRY_LIMIT)
                 for number, line in enumerate(_split_lines("entries.jsonl", data["entries.jsonl"]), 1)

@@ -1,4 +1,4 @@
-"""What each verification step checks about the session itself: steps 1 to 9, which need no trust file.
+"""What each verification step checks about the session itself: steps 1 to 10, which need no trust file.
 
 Each function returns what it established, with a line of detail, or raises an EvidenceError.
 """
@@ -8,12 +8,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Generic, NamedTuple, TypeVar
 
-from lucid.evidence import block, checkpoint, dsse, leaf, log, merkle, registration, sealing, statements
+from lucid.evidence import (
+    block,
+    checkpoint,
+    dsse,
+    leaf,
+    log,
+    merkle,
+    policy,
+    registration,
+    sealing,
+    statements,
+)
 from lucid.evidence.bundle import BundleReader, ChunkKey, ChunkMember, Entry, Parts
 from lucid.evidence.disclosed import Opener, openers
 from lucid.evidence.errors import SealError, VerificationError
 from lucid.evidence.leaf import Leaf
 from lucid.evidence.manifest import Gap, InterimAnchor, Manifest
+from lucid.evidence.policy import SessionPolicy
 from lucid.evidence.registration import Registration
 
 HOLE_LIMIT_MS = 2000
@@ -274,3 +286,13 @@ def check_chunks(
         raise VerificationError(f"{len(digests)} of {len(leaves)} chunks are in the bundle")
     opened = ", opened with the keys that are disclosed" if keys else ""
     return Finding(None, f"{len(digests)} chunks, {sum(found.size for found in digests)} bytes{opened}")
+
+
+def check_policy(parts: Parts, manifest: Manifest) -> Finding[SessionPolicy]:
+    """Step 10. The hash is over the document's bytes as received."""
+    found = hashlib.sha256(parts.policy).hexdigest()
+    if found != manifest.policy_sha256:
+        raise VerificationError(f"policy.json has hash {found}, but {manifest.policy_sha256} was signed")
+    agreed = policy.read(parts.policy)
+    signed = f"; signed by key {agreed.trust_policy.key_id}" if agreed.trust_policy else ""
+    return Finding(agreed, f"{agreed.words}{signed}")

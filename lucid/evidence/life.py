@@ -1,9 +1,13 @@
-"""What happens to a recording after its session: access, legal hold, erasure. Each is an entry of the log.
+"""What happens to a session beside its recording: violations, access, legal hold, erasure.
+
+Each is an entry of the log.
 
 A closing key signs them: whoever runs Lucid says openly, and for good, what was done with a recording.
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
 
 from lucid.evidence.fields import Millis, SessionId, Text
 from lucid.evidence.statements import Statement
@@ -17,6 +21,31 @@ ErasureReason = Literal["retention", "request"]
 AccessKind = Literal["replay", "export", "disclosure"]
 """`replay`: opened and played. `export`: the sealed chunks were handed out, which nobody can open without a
 key. `disclosure`: the sealed chunks of a stretch were handed out with their keys."""
+
+
+ViolationKind = Literal["recorder_ended", "recorder_lost", "agent_lost", "display_lost", "channel"]
+"""What broke the session's policy. `recorder_ended`: the recording ended while the session lived.
+`recorder_lost`, `agent_lost`, `display_lost`: what records, guards or shows the session was gone. `channel`:
+something went through a channel that is off."""
+
+Detail = Annotated[
+    str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]{1,200}$(?!\n)", min_length=1, max_length=200)
+]
+"""1 to 200 characters of one line, without control characters."""
+
+
+class Violation(Statement, frozen=True, kw_only=True):
+    """A session's policy was not kept, and the session was ended for it."""
+
+    PAYLOAD_TYPE: ClassVar[str] = "application/vnd.lucid.violation+json"
+
+    v: Literal[1] = 1
+    session: SessionId
+    kind: ViolationKind
+    detail: Detail
+    """What was seen."""
+    time_ms: Millis
+    """When it was noticed."""
 
 
 class Access(Statement, frozen=True, kw_only=True):

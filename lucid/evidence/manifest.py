@@ -14,9 +14,12 @@ from lucid.evidence.statements import Statement
 MAX_GAPS = 1024
 MAX_TRACKS = 64
 
-EndReason = Literal["stopped", "command_ended", "display_lost", "quota", "failed", "recorder_lost"]
-"""Why a recording ended: asked to, the recorded command ended, the display went away, the session's quota was
-used up, the recorder failed and said so, or the recorder vanished and the closing key signed instead."""
+EndReason = Literal[
+    "stopped", "violation", "command_ended", "display_lost", "quota", "failed", "recorder_lost"
+]
+"""Why a recording ended: asked to, asked to because the session's policy was not kept, the recorded command
+ended, the display went away, the session's quota was used up, the recorder failed and said so, or it vanished
+and the closing key signed instead."""
 
 GapCause = Literal[
     "paused", "display_lost", "capture_restarted", "recorder_restarted", "quota", "unexplained"

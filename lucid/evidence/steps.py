@@ -10,6 +10,7 @@ import msgspec
 
 from lucid.evidence.block import Header
 from lucid.evidence.manifest import Manifest
+from lucid.evidence.policy import SessionPolicy
 
 
 class Step(NamedTuple):
@@ -65,6 +66,11 @@ STEPS = (
         "chunks",
         "The sealed chunks, if there are any, are those of the leaves; each disclosed key opens its chunk.",
         "The stored recording was altered, or is not the one that was anchored.",
+    ),
+    Step(
+        "policy",
+        "The policy document has the manifest's hash; a trust policy in it is signed by its owner's key.",
+        "What the session was allowed to do is not what was agreed on before it began.",
     ),
     Step(
         "genesis",
@@ -134,6 +140,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The session the file says it is about; None if not even that could be read."""
     manifest: Manifest | None
     """The manifest, once its signature held."""
+    policy: SessionPolicy | None
+    """What was agreed on for the session, once it was found to be what the manifest names."""
     header: Header | None
     """The block header that the proofs lead to, once the checkpoint was found to render it."""
     plain_size: int

@@ -1,6 +1,6 @@
 """Verification of a bundle, step by step, with nothing but the bundle and what the auditor was told.
 
-Steps 1 to 9 (`checks`) ask whether the evidence agrees with itself; steps 10 to 14, here, whether it agrees
+Steps 1 to 10 (`checks`) ask whether the evidence agrees with itself; steps 11 to 15, here, whether it agrees
 with the trust file and with what the auditor knows from elsewhere.
 """
 
@@ -15,6 +15,7 @@ from lucid.evidence.checks import Finding
 from lucid.evidence.errors import EvidenceError, VerificationError
 from lucid.evidence.leaf import Leaf
 from lucid.evidence.manifest import Manifest
+from lucid.evidence.policy import SessionPolicy
 from lucid.evidence.steps import STEPS, Outcome, Report, StepResult
 from lucid.evidence.trust import Trust
 
@@ -61,6 +62,7 @@ class _Run:
         self.session: str | None = None
         self.leaves: list[Leaf] = []
         self.manifest: Manifest | None = None
+        self.policy: SessionPolicy | None = None
         self.header: Header | None = None
 
     def step(self, check: Callable[P, Finding[T]], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -96,6 +98,7 @@ class _Run:
             steps=tuple(self.results),
             session=self.session,
             manifest=self.manifest,
+            policy=self.policy,
             header=self.header,
             plain_size=sum(item.plain_size for item in self.leaves),
             sealed_size=sum(item.sealed_size for item in self.leaves),
@@ -120,6 +123,7 @@ def _run_steps(
     run.header, note = run.step(checks.check_checkpoint, parts)
     run.step(checks.check_inclusion, parts, run.header)
     run.step(checks.check_chunks, run.leaves, digests, parts.keys)
+    run.policy = run.step(checks.check_policy, parts, run.manifest)
     run.step(_check_genesis, parts, run.header, trust)
     times = run.step(_check_validators, note, trust)
     run.step(_check_witnesses, note, trust)

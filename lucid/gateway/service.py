@@ -160,9 +160,7 @@ def _pass_through(gateway: web.Application, config: Settings) -> None:
 
 def _entrance(config: Settings) -> Entrance:
     allowed = frozenset(name.strip().lower() for name in config.allowed_hosts.split(",") if name.strip())
-    found = settings.load(launch.LaunchSettings)
-    entry = catalog.load().services[contract.SERVICE].entry
-    tls_port = entry.local_port if found.lucid_ports == "local" else entry.port
+    tls_port = catalog.load().services[contract.SERVICE].entry.port
     return Entrance(allowed, cors(config.cors_origins, credentials=config.cors_credentials), tls_port)
 
 

@@ -169,9 +169,14 @@ def from_envelope(body: bytes | bytearray, status: int, service: str) -> LucidEr
         code = BY_LABEL[error.code]
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
         return Unavailable(f"{service} answered {status} without an error envelope", code=Code.EXTERNAL)
-    raised = _KINDS.get(code.status, Unavailable)(error.message, code=code)
-    raised.details = error.details  # not as keywords: the callee's names may be any, `code` and `message` too
-    return raised
+    found = of_code(code, error.message)
+    found.details = error.details  # not as keywords: the callee's names may be any, `code` and `message` too
+    return found
+
+
+def of_code(code: Code, message: str) -> LucidError:
+    """The error of this code, as the kind that its status makes it."""
+    return _KINDS.get(code.status, Unavailable)(message, code=code)
 
 
 _KINDS: dict[int, type[LucidError]] = {

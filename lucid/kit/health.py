@@ -15,8 +15,10 @@ import msgspec
 from aiohttp import web
 
 from lucid import __version__
+from lucid.kit.client import ServiceClient
 from lucid.kit.draining import DRAINING
 from lucid.kit.requests import expectation
+from lucid.kit.routes import NOTHING, Nothing, Route
 from lucid.kit.tasks import TASKS
 
 CHECK_SECONDS = 2.0
@@ -83,6 +85,12 @@ class Checks:
             error = f"{type(failure).__name__}: {failure}"[:300]
         milliseconds = round((time.perf_counter() - begin) * 1000, 2)
         return Check("down" if error else "up", milliseconds, needed, error)
+
+
+async def ask(client: ServiceClient, service: str) -> None:
+    """A check that another service answers, whatever it says of its own dependencies. Raises LucidError."""
+    alive = Route(service, "GET", "/health/live", Nothing, Nothing, Nothing, "Whether it answers")
+    await client.call(alive, NOTHING, seconds=CHECK_SECONDS)
 
 
 CHECKS = web.AppKey("checks", Checks)

@@ -10,7 +10,7 @@ import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import msgspec
 
@@ -31,9 +31,6 @@ class LaunchSettings(settings.Common, frozen=True, kw_only=True):
     bind_address: Annotated[
         str, msgspec.Meta(description="address of TLS sockets; plain ones are on loopback", examples=["::"])
     ] = LOOPBACK
-    lucid_ports: Annotated[
-        Literal["hosts", "local"], msgspec.Meta(description="column of the catalogue that ports come from")
-    ] = "hosts"
     tls_public_file: Annotated[
         str,
         msgspec.Meta(
@@ -71,13 +68,12 @@ def listeners(service: catalog.Service, found: LaunchSettings) -> list[serve.Lis
     server = tls.TlsConfig(public or cert, public or key, None, "server")
     made = []
     for listen in service.listen:
-        port = listen.local_port if found.lucid_ports == "local" else listen.port
         if listen.tls is catalog.Tls.NONE:
             carried = listen.carrier is not None
-            made.append(serve.Listener(listen.name, LOOPBACK, port, carried=carried))
+            made.append(serve.Listener(listen.name, LOOPBACK, listen.port, carried=carried))
         else:
             config = mutual if listen.tls is catalog.Tls.MUTUAL else server
-            made.append(serve.Listener(listen.name, found.bind_address, port, config))
+            made.append(serve.Listener(listen.name, found.bind_address, listen.port, config))
     return made
 
 

@@ -38,6 +38,12 @@ class Tasks:
         if task := self._tasks.get(name):
             await asyncio.wait([task])
 
+    async def cancel(self, name: str) -> None:
+        """Ends a task that is not wanted any more; returns when it is no longer at work."""
+        if task := self._tasks.get(name):
+            task.cancel()
+            await asyncio.wait([task])
+
     @property
     def failing(self) -> dict[str, str]:
         """Tasks that have not yet run again for as long as they waited, with the error that stopped them."""

@@ -3,7 +3,8 @@
 import time
 from dataclasses import dataclass
 
-from lucid.evidence.life import Access, AccessKind, Hold
+from lucid.contracts import session_anchoring as anchoring
+from lucid.evidence.life import Access, AccessKind, Hold, Violation
 from lucid.kit.client import ServiceClient
 from lucid.sessions import metrics
 from lucid.sessions.signer import Signer, submit
@@ -11,7 +12,7 @@ from lucid.sessions.signer import Signer, submit
 
 @dataclass(frozen=True)
 class AccessLog:
-    """Access records and holds. Raises LucidError, mostly Unavailable, unless the entry is durable."""
+    """Access records, holds and violations. Raises LucidError, mostly Unavailable, unless it is durable."""
 
     client: ServiceClient
     signer: Signer
@@ -36,3 +37,8 @@ class AccessLog:
         now_ms = time.time_ns() // 1_000_000
         entry = Hold(session=session, held=held, who=who, reason=reason, time_ms=now_ms)
         await submit(self.client, self.signer.sign(entry))
+
+    async def record_violation(self, violation: Violation) -> anchoring.Anchor:
+        """Notes that a session's policy was not kept. May be repeated: the same violation is noted once."""
+        await self.signer.check()
+        return await submit(self.client, self.signer.sign(violation))

@@ -8,19 +8,26 @@ from lucid.contracts import session_api as contract
 from lucid.contracts.types import SessionPath
 from lucid.evidence import dsse, statements
 from lucid.evidence import leaf as leaves
-from lucid.evidence.life import Access, Erasure, Hold
+from lucid.evidence.life import Access, Erasure, Hold, Violation
 from lucid.evidence.statements import Statement
 from lucid.kit.app import Call, Handlers
 from lucid.kit.client import CLIENT
+from lucid.kit.errors import Code, Conflict
 from lucid.kit.routes import Nothing, Stream
 from lucid.sessions import bundles, disclosure
 from lucid.sessions.access import AccessLog
-from lucid.sessions.api_session import owned
+from lucid.sessions.api_session import STORE, owned
 from lucid.sessions.closing import session_leaves
+from lucid.sessions.policy import policy_document
 from lucid.sessions.retention import require_kept
 
 ACCESS = web.AppKey("access", AccessLog)
-STATEMENTS: dict[str, type[Statement]] = {"access": Access, "hold": Hold, "erasure": Erasure}
+STATEMENTS: dict[str, type[Statement]] = {
+    "access": Access,
+    "hold": Hold,
+    "erasure": Erasure,
+    "violation": Violation,
+}
 
 handlers = Handlers()
 
@@ -32,7 +39,11 @@ async def bundle(call: Call, params: contract.BundleQuery, _: Nothing) -> Stream
     if params.chunks:
         require_kept(record)
     content = await bundles.export(
-        call.app[CLIENT], params.session, with_chunks=params.chunks, resumed=_resumed(call)
+        call.app[CLIENT],
+        params.session,
+        policy_document(record),
+        with_chunks=params.chunks,
+        resumed=_resumed(call),
     )
     if params.chunks:
         stretch = await _whole(call, params.session)
@@ -43,8 +54,10 @@ async def bundle(call: Call, params: contract.BundleQuery, _: Nothing) -> Stream
 @handlers.on(contract.RECEIPT)
 async def receipt(call: Call, params: SessionPath, _: Nothing) -> Stream:
     """The bundle without chunks: proves what was recorded, also when that is erased, and tells none of it."""
-    await owned(call, params.session)
-    return await bundles.export(call.app[CLIENT], params.session, with_chunks=False, resumed=_resumed(call))
+    policy = policy_document(await owned(call, params.session))
+    return await bundles.export(
+        call.app[CLIENT], params.session, policy, with_chunks=False, resumed=_resumed(call)
+    )
 
 
 @handlers.on(contract.REPLAY)
@@ -60,7 +73,8 @@ async def replay(call: Call, params: SessionPath, _: Nothing) -> Stream:
 @handlers.on(contract.DISCLOSURE)
 async def disclose(call: Call, params: contract.DisclosureQuery, _: Nothing) -> Stream:
     """The bundle with a stretch of the recording and the keys that open it."""
-    require_kept(await owned(call, params.session))
+    record = await owned(call, params.session)
+    require_kept(record)
     client = call.app[CLIENT]
     manifest = (await bundles.manifest_of(client, params.session))[1]
     stored = (await session_leaves(client, params.session))[: manifest.count]
@@ -69,7 +83,14 @@ async def disclose(call: Call, params: contract.DisclosureQuery, _: Nothing) -> 
     # Keys are asked for only once it is on record that they are handed out.
     await call.app[ACCESS].record(params.session, call.user.sub, "disclosure", stretch)
     keys = await disclosure.keys(client, chosen)
-    return await bundles.export(client, params.session, with_chunks=True, keys=keys, resumed=_resumed(call))
+    return await bundles.export(
+        client,
+        params.session,
+        policy_document(record),
+        with_chunks=True,
+        keys=keys,
+        resumed=_resumed(call),
+    )
 
 
 @handlers.on(contract.ACCESSES)
@@ -81,15 +102,36 @@ async def accesses(call: Call, params: contract.AccessQuery, _: Nothing) -> cont
     return contract.Accesses(tuple(map(_row, page.entries)), page.next)
 
 
+@handlers.on(contract.VIOLATION)
+async def violation(call: Call, params: SessionPath, body: contract.ReportViolation) -> contract.AccessRow:
+    """Puts on the log that a session's policy was not kept."""
+    await call.app[STORE].get(params.session)
+    await require_on_log(call, params)
+    said = Violation(session=params.session, kind=body.kind, detail=body.detail, time_ms=body.time_ms)
+    return _row(await call.app[ACCESS].record_violation(said))
+
+
+async def require_on_log(call: Call, session: SessionPath) -> None:
+    """Raises Conflict 4007 while the log knows nothing of the session: it would take no entry about it."""
+    known = (await call.app[CLIENT].call(anchoring.OF_SESSION, session)).anchors
+    if not any(anchor.kind == "anchor" for anchor in known):
+        raise Conflict(
+            f"session {session.session} is not on the log: nothing of it is recorded",
+            code=Code.SESSION_STATE,
+        )
+
+
 def _row(anchor: anchoring.Anchor) -> contract.AccessRow:
     kind = STATEMENTS[anchor.kind]
     said = statements.read(dsse.parse(anchor.envelope.encode()), kind)
-    what = "erasure"
+    more: dict[str, str] = {"what": anchor.kind}
     if isinstance(said, Access):
-        what = said.what
+        more = {"what": said.what}
     elif isinstance(said, Hold):
-        what = "hold" if said.held else "release"
-    both = msgspec.to_builtins(anchor) | msgspec.to_builtins(said) | {"what": what}
+        more = {"what": "hold" if said.held else "release"}
+    elif isinstance(said, Violation):
+        more |= {"reason": said.kind}
+    both = msgspec.to_builtins(anchor) | msgspec.to_builtins(said) | more
     return msgspec.convert(both, contract.AccessRow)
 
 

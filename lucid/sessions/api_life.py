@@ -4,14 +4,11 @@ import time
 
 from aiohttp import web
 
-from lucid.contracts import session_anchoring as anchoring
 from lucid.contracts import session_api as contract
 from lucid.contracts.types import SessionPath
 from lucid.kit.app import Call, Handlers
-from lucid.kit.client import CLIENT
-from lucid.kit.errors import Code, Conflict
 from lucid.kit.routes import Nothing
-from lucid.sessions.api_access import ACCESS
+from lucid.sessions.api_access import ACCESS, require_on_log
 from lucid.sessions.api_session import owned
 from lucid.sessions.api_store import view
 from lucid.sessions.erasure import Eraser
@@ -37,9 +34,7 @@ async def erase(call: Call, params: SessionPath, _: Nothing) -> contract.Session
 async def hold(call: Call, params: SessionPath, body: contract.SetHold) -> contract.Session:
     """Begins or ends a legal hold. In doubt it holds: it is set before it is anchored, lifted afterwards."""
     await owned(call, params.session)
-    known = (await call.app[CLIENT].call(anchoring.OF_SESSION, params)).anchors
-    if not any(anchor.kind == "anchor" for anchor in known):
-        raise Conflict("nothing of this session is recorded that could be held", code=Code.SESSION_STATE)
+    await require_on_log(call, params)
     if body.held:
         await call.app[LIFE].set_hold(params.session, held=True)
     await call.app[ACCESS].record_hold(params.session, call.user.sub, body.reason, held=body.held)

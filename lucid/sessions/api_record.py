@@ -1,18 +1,11 @@
 """A session's record as it begins, and the policy that its recording is bound to, by hash."""
 
-import hashlib
 import time
 from typing import Any
 
-import rfc8785
-
 from lucid.kit.mongo import Document
+from lucid.sessions.policy import POLICY, policy_sha256
 from lucid.sessions.states import SESSION
-
-RECORDING = ("frame_rate", "quality", "max_bytes")
-"""What decides how a session is recorded."""
-POLICY = (*RECORDING, "retention_days")
-"""What was agreed on before the first frame; the manifest names the hash of these."""
 
 
 def new(session: str, owner: str, name: str, policy: dict[str, Any], **more: Any) -> Document:
@@ -38,11 +31,6 @@ def new(session: str, owner: str, name: str, policy: dict[str, Any], **more: Any
         **more,
     }
     return record | {"policy_sha256": policy_sha256(record)}
-
-
-def policy_sha256(record: Document) -> str:
-    """SHA-256 (hex) of what is recorded and how long it is kept, as canonical JSON (RFC 8785)."""
-    return hashlib.sha256(rfc8785.dumps({name: record[name] for name in POLICY})).hexdigest()
 
 
 def is_managed(record: Document) -> bool:

@@ -38,7 +38,9 @@ async def stop(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
     """Ends the recording; what is on disk is still sent and anchored."""
     record = await _own(call, params.session)
     check(record["state"], "stopped")
-    await call.app[CLIENT].call(recorder.STOP, params, host=record.get("host"))
+    await call.app[CLIENT].call(
+        recorder.STOP, recorder.StopRecording(params.session), host=record.get("host")
+    )
     return view(await call.app[STORE].bring(params.session, "stopped"))
 
 

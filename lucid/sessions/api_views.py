@@ -15,10 +15,11 @@ from lucid.kit.client import CLIENT
 from lucid.kit.errors import Code, Conflict, Forbidden, NotFound
 from lucid.kit.routes import Access, Nothing
 from lucid.sessions import figures
-from lucid.sessions.api_record import RECORDING, is_managed, policy_sha256
+from lucid.sessions.api_record import is_managed
 from lucid.sessions.api_session import STORE, owned
 from lucid.sessions.api_store import view
 from lucid.sessions.closing import session_leaves
+from lucid.sessions.policy import RECORDING, policy_sha256
 
 handlers = Handlers()
 

@@ -41,6 +41,7 @@ async def manifest_of(client: ServiceClient, session: str) -> tuple[str, Manifes
 async def export(
     client: ServiceClient,
     session: str,
+    policy: bytes,
     *,
     with_chunks: bool,
     keys: tuple[ChunkKey, ...] = (),
@@ -48,20 +49,22 @@ async def export(
 ) -> Content:
     """The evidence bundle of a completed session; with `keys`, its chunks are only those that they open.
 
+    `policy` is the session's policy document.
     `resumed` is the entity tag of a bundle that broke off. It names the block whose checkpoint that bundle
     had, so the same bytes are made again, even though the chain has grown since then.
     """
     if match := _TAG.fullmatch(resumed or ""):
         with contextlib.suppress(NotFound):
-            content = await _bundle(client, session, with_chunks, keys, int(match[1]))
+            content = await _bundle(client, session, policy, with_chunks, keys, int(match[1]))
             if ranges.tag(content) == resumed:
                 return content
-    return await _bundle(client, session, with_chunks, keys, None)
+    return await _bundle(client, session, policy, with_chunks, keys, None)
 
 
 async def _bundle(
     client: ServiceClient,
     session: str,
+    policy: bytes,
     with_chunks: bool,
     keys: tuple[ChunkKey, ...],
     height: int | None,
@@ -85,6 +88,7 @@ async def _bundle(
             header=evidence.header.encode(),
             checkpoint=evidence.checkpoint.encode(),
             consistency=evidence.consistency,
+            policy=policy,
             entries=tuple(
                 Entry(index=e.index, envelope=dsse.parse(e.envelope.encode()), proof=e.proof)
                 for e in evidence.entries

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from lucid.contracts.types import MAX_SEALED
 from lucid.evidence.leaf import ChunkId
+from lucid.kit.durable import sync_directory, write_durably
 from lucid.kit.errors import StorageFull
-from lucid.sessions.durable import sync_directory, write_durably
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 READ_SIZE = 1024 * 1024

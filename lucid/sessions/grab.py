@@ -1,11 +1,11 @@
 """The screen grabber: a process that writes what an X display shows to its standard output, for the encoder.
 
 ``python -m lucid.sessions.grab DISPLAY WIDTH HEIGHT FRAME_RATE SOCKETS``: the display's socket is in that
-directory, its cookie in the file that XAUTHORITY names. Between two ticks of its clock it sleeps; at each it asks
-the server where the pointer is, and hears with the answer whether anything was drawn. Only if so, and once a
-second in any case, it copies what has changed and writes a frame (IVF, its time in ticks). A change is therefore
-recorded at most one tick after it was visible. On SIGTERM it writes what the screen shows at that moment, and
-ends.
+directory, its cookie in the file that XAUTHORITY names. Between two ticks of its clock it sleeps; at each
+it asks the server where the pointer is, and hears with the answer whether anything was drawn. Only if so,
+and once a second in any case, it copies what has changed and writes a frame (IVF, its time in ticks). A
+change is therefore recorded at most one tick after it was visible. On SIGTERM it writes what the screen
+shows at that moment, and ends.
 
 Its clock is the monotonic one: setting the machine's time does not disturb a recording. The first line on its
 standard error is the first frame's time on that clock, in seconds; all processes of a machine share it.

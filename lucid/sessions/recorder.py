@@ -254,12 +254,12 @@ async def resume(call: Call, params: SessionPath, _: Nothing) -> contract.Record
 
 
 @handlers.on(contract.STOP)
-async def stop(call: Call, params: SessionPath, _: Nothing) -> contract.Recording:
+async def stop(call: Call, params: contract.StopRecording, _: Nothing) -> contract.Recording:
     """Ends the recording; one that has ended already is no error."""
     recording = call.app[RECORDER].find(params.session)
     if recording.state.phase in rules.UNDER_WAY:
         try:
-            await recording.stop()
+            await recording.stop(params.reason)
         except SpoolFullError as error:
             raise StorageFull(f"the recording ends, but the recorder cannot note it: {error}") from None
     return call.app[RECORDER].view(params.session)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from lucid.sessions.durable import TEMPORARY_SUFFIX, Journal, sync_directory, write_durably
+from lucid.kit.durable import TEMPORARY_SUFFIX, Journal, sync_directory, write_durably
 from lucid.sessions.recorder_claims import NONCE_SIZE, Claim, Progress, commitment
 from lucid.sessions.recorder_quota import Quota
 from lucid.sessions.recording_errors import SpoolDamagedError, SpoolError, SpoolFullError

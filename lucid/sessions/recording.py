@@ -18,7 +18,7 @@ from lucid.sessions.fmp4 import FragmentSplitter, InitSegment
 from lucid.sessions.recorder_encoder import CaptureSettings, Quality
 from lucid.sessions.recorder_session_spool import SessionSpool
 from lucid.sessions.recording_errors import DisplayError, RecordingError, SpoolFullError
-from lucid.sessions.recording_state import State
+from lucid.sessions.recording_state import State, Stop
 
 RESTARTS = 5
 """Captures in a row that end without a chunk before the recording gives up."""
@@ -48,7 +48,8 @@ class Recording:
         self._capture: Capture | None = None
         self._capturing = False
         """Whether `capture` runs: it may still add a chunk, so it alone says that the recording is over."""
-        self._stopping = state.stop_ms is not None
+        self._stopping: Stop | None = None if state.stop_ms is None else state.stop_reason
+        """Why it was told to stop, once it was; the first time stands."""
         self._saving = asyncio.Lock()
         self.raw_bytes = sum(claim.plain_size for claim in spool.pending())
 
@@ -74,7 +75,7 @@ class Recording:
         finally:
             self._capturing = False
         if self._stopping:
-            await self._end("stopped", "stopped on request")
+            await self._end(self._stopping, "stopped on request")
 
     async def _capture_on(self) -> None:
         failures = 0
@@ -119,19 +120,19 @@ class Recording:
         await self.interrupted("paused")
         await self.change(rules.resumable)
 
-    async def stop(self) -> None:
+    async def stop(self, reason: Stop = "stopped") -> None:
         """Ends the recording; while `capture` runs, by it, once it has taken in the last fragment.
 
         Returns when it is sure to end, even if this recorder is killed. Raises SpoolFullError; it ends, too.
         """
-        self._stopping = True
+        self._stopping = self._stopping or reason
         try:
-            await self.change(partial(rules.stopping, now_ms=now_ms()))
+            await self.change(partial(rules.stopping, now_ms=now_ms(), reason=reason))
         finally:
             if self._capturing:
                 self._stop_capture()
             else:
-                await self._end("stopped", "")
+                await self._end(self._stopping, "")
 
     def _live(self) -> bool:
         return self.state.phase == "recording"
@@ -180,7 +181,7 @@ class Recording:
         if self.state.phase not in rules.UNDER_WAY:
             return
         log.info("recording ended", session_id=self.session, reason=reason, detail=detail)
-        told_ms = self.state.stop_ms if reason == "stopped" else None
+        told_ms = self.state.stop_ms if reason == self._stopping else None
         end_ms = max(told_ms or now_ms(), self.spool.last_end_ms)
         await self.change(lambda state: rules.ended(state, reason, end_ms))
         if reason == "failed" or not self.spool.last_end_ms:

@@ -15,6 +15,8 @@ MOST_GAPS = 1000
 """A recording with more interruptions than a manifest can name ends instead."""
 
 Phase = Literal["recording", "paused", "finishing", "finished", "failed"]
+Stop = Literal["stopped", "violation"]
+"""Why a recording was told to end."""
 UNDER_WAY: frozenset[Phase] = frozenset({"recording", "paused"})
 
 
@@ -44,6 +46,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: int
     stop_ms: int | None = None
     """When it was told to stop; what is left of its capture may still be taken in."""
+    stop_reason: Stop = "stopped"
+    """Why, if it was told to stop."""
     ended_ms: int | None = None
     end_reason: EndReason | None = None
     error: str | None = None
@@ -88,11 +92,11 @@ def resumable(state: State) -> State:
     return msgspec.structs.replace(state, phase="recording") if state.phase == "paused" else state
 
 
-def stopping(state: State, now_ms: int) -> State:
+def stopping(state: State, now_ms: int, reason: Stop = "stopped") -> State:
     """It is told to stop, and will, in whichever life of the recorder. The first time stands."""
     if state.phase not in UNDER_WAY or state.stop_ms is not None:
         return state
-    return msgspec.structs.replace(state, stop_ms=now_ms)
+    return msgspec.structs.replace(state, stop_ms=now_ms, stop_reason=reason)
 
 
 def ended(state: State, reason: EndReason, now_ms: int) -> State:

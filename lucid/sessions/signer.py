@@ -12,10 +12,10 @@ from lucid.evidence import log as evidence_log
 from lucid.evidence.registration import Registration, Role
 from lucid.evidence.statements import Statement
 from lucid.kit.client import ServiceClient
+from lucid.kit.durable import write_durably
 from lucid.kit.errors import Code, LucidError, Unavailable
 from lucid.kit.logs import log
 from lucid.kit.settings import Secret, SettingsError
-from lucid.sessions.durable import write_durably
 
 POLL_SECONDS = 0.5
 

@@ -25,7 +25,7 @@ from typing import Self
 
 import msgspec
 
-from lucid.sessions.durable import open_privately, sync_directory
+from lucid.kit.durable import open_privately, sync_directory
 from lucid.sessions.recorder_claims import Name
 from lucid.sessions.recorder_quota import Quota
 from lucid.sessions.recorder_session_spool import SessionSpool

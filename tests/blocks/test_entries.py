@@ -23,10 +23,11 @@ def test_each_kind_is_told_apart() -> None:
         RECORDER.access(SESSION),
         RECORDER.hold(SESSION),
         RECORDER.erasure(SESSION),
+        RECORDER.violation(SESSION),
     ]
-    kinds = ["registration", "anchor", "manifest", "access", "hold", "erasure"]
+    kinds = ["registration", "anchor", "manifest", "access", "hold", "erasure", "violation"]
     assert [entry.kind for entry in entries] == kinds
-    assert [entry.session for entry in entries] == [None, *[SESSION] * 5]
+    assert [entry.session for entry in entries] == [None, *[SESSION] * 6]
     assert {entry.signer for entry in entries} == {RECORDER.key_id}
 
 

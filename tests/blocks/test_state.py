@@ -140,11 +140,13 @@ class TestLifeAfterwards:
             assert after.sessions[SESSION].held
 
     def test_of_a_session_that_the_log_does_not_know_is_refused(self) -> None:
-        for entry in (CLOSER.access(SESSION), CLOSER.hold(SESSION), CLOSER.erasure(SESSION)):
+        for make in (CLOSER.access, CLOSER.hold, CLOSER.erasure, CLOSER.violation):
+            entry = make(SESSION)
             assert "is not on the log" in refusal(REGISTERED, entry)
 
     def test_is_signed_by_a_closer(self) -> None:
-        for entry in (RECORDER.access(SESSION), RECORDER.hold(SESSION), RECORDER.erasure(SESSION)):
+        for make in (RECORDER.access, RECORDER.hold, RECORDER.erasure, RECORDER.violation):
+            entry = make(SESSION)
             assert "role closer" in refusal(CLOSED, entry)
         assert "is not registered" in refusal(CLOSED, Signer("stranger", "closer").erasure(SESSION))
         assert "signature" in refusal(CLOSED, forged(CLOSER.erasure(SESSION)))
@@ -154,6 +156,12 @@ class TestLifeAfterwards:
         erased = applied(CLOSED, CLOSER.erasure(SESSION))
         assert erased.sessions[SESSION].erased
         assert "erased already" in refusal(erased, CLOSER.erasure(SESSION, time_ms=START_MS + 1))
+
+    def test_a_violation_is_noted_while_the_session_runs_and_after_it_and_changes_nothing(self) -> None:
+        for state in (AT_FIVE, CLOSED, applied(CLOSED, CLOSER.erasure(SESSION))):
+            after = applied(state, CLOSER.violation(SESSION))
+            assert after.log.size == state.log.size + 1
+            assert after.sessions == state.sessions
 
     def test_a_hold_keeps_the_tombstone_away_until_it_ends(self) -> None:
         held = applied(CLOSED, CLOSER.hold(SESSION))

@@ -12,7 +12,7 @@ from lucid.blocks.frontier import Frontier
 from lucid.blocks.state import ChainState, apply_entry
 from lucid.evidence import block, canonical, dsse, merkle, statements
 from lucid.evidence.block import Header
-from lucid.evidence.life import Access, Erasure, Hold
+from lucid.evidence.life import Access, Erasure, Hold, Violation
 from lucid.evidence.manifest import EndReason, InterimAnchor, Manifest, RecordedTrack
 from lucid.evidence.registration import Genesis, Registration, Role, Validator
 
@@ -86,12 +86,13 @@ class Signer:
         recorder: "Signer | None" = None,
         root: str | None = None,
         end_ms: int = START_MS + 1000,
+        policy_sha256: str = "0" * 64,
     ) -> LogEntry:
         claim = Manifest(
             session=session,
             owner="ada",
             host=f"{(recorder or self).name}.example",
-            policy_sha256="0" * 64,
+            policy_sha256=policy_sha256,
             tracks=(RecordedTrack(track=0, codec='video/mp4; codecs="avc1.640028"', count=count),),
             start_ms=START_MS,
             end_ms=end_ms,
@@ -112,6 +113,10 @@ class Signer:
 
     def hold(self, session: str, *, held: bool = True, time_ms: int = START_MS) -> LogEntry:
         claim = Hold(session=session, held=held, who="ada", reason="court", time_ms=time_ms)
+        return parse(statements.sign(claim, self.key))
+
+    def violation(self, session: str, *, time_ms: int = START_MS) -> LogEntry:
+        claim = Violation(session=session, kind="agent_lost", detail="no answer for 5 s", time_ms=time_ms)
         return parse(statements.sign(claim, self.key))
 
     def erasure(self, session: str, *, time_ms: int = START_MS) -> LogEntry:

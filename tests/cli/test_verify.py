@@ -35,6 +35,9 @@ class TestExitCodes:
         assert answer.exit_code == 0, answer.stdout
         assert "VERIFIED" in answer.stdout
         assert SESSION in answer.stdout
+        said = " ".join(answer.stdout.split())
+        assert "'office' allows mouse, keyboard, clipboard to the desktop; nothing else" in said
+        assert "Ends after 900 s without input, after 28800 s in any case; without a recorder it ends" in said
 
     def test_1_for_a_bundle_with_one_changed_byte(self, files: Path) -> None:
         content = bytearray((files / "bundle").read_bytes())
@@ -80,6 +83,8 @@ class TestOutput:
     def test_json_has_every_step_in_order(self, files: Path) -> None:
         report = json.loads(_verify(files, "bundle", "--trust", "trust", "--json").stdout)
         assert report["outcome"] == "verified"
+        assert report["policy"]["trust_policy"]["name"] == "office"
+        assert report["policy"]["allowed"] == ["input.mouse", "input.keyboard", "clipboard.to_desktop"]
         assert [step["name"] for step in report["steps"]] == [step.name for step in STEPS]
 
     def test_numbers_the_steps_up_to_the_one_that_failed(self, files: Path) -> None:

@@ -87,12 +87,17 @@ class TestASmallerSite:
         assert checks.problems(small.adapted(catalog.load()), small) == ()
 
     def test_measures_only_what_is_there(self) -> None:
-        raw: dict[str, Any] = {"services": {"api-gateway": {}, "session-api": {}}, "stores": {}}
+        raw: dict[str, Any] = {"stores": {}}
+        raw["services"] = {
+            name: {"listen": [{"port": item.port} for item in catalog.load().services[name].listen]}
+            for name in ("api-gateway", "session-api")
+        }
         groups = {group: [name] for name, (group, _) in HOSTS.items() if name not in {"data2", "data3"}}
         hosts = {
             n: {"lucid_address": HOSTS[n][1]} | EVERYWHERE for members in groups.values() for n in members
         }
-        assert filters.present(raw, groups, hosts) == {"services": {"api-gateway": {}}, "stores": {}}
+        gateway = {"listen": [{"port": 8000}, {"port": 8080}, {"port": 8079}]}
+        assert filters.present(raw, groups, hosts) == {"services": {"api-gateway": gateway}, "stores": {}}
 
     @pytest.mark.parametrize(
         ("everywhere", "words"),
@@ -159,4 +164,7 @@ class TestABadSite:
             if name != "core1":
                 groups.setdefault(group, []).append(name)
         found = "\n".join(checks.problems(catalog.load(), site.parse(groups, variables)))
-        assert "host sess1: chunk-processor and session-anchoring both want port 8085" in found
+        assert (
+            "host sess1: chunk-processor and session-anchoring both want port 8085; give each group" in found
+        )
+        assert "or set lucid_ports: local" in found

@@ -24,6 +24,8 @@ class TestWhatHolds:
         assert report.failure is None
         assert report.manifest == CLEAN.manifest
         assert report.header == CLEAN.header
+        assert report.policy is not None
+        assert report.policy.trust_policy == CLEAN.trust_policy
         assert report.plain_size == sum(map(len, CLEAN.raws))
         assert report.sealed_size == sum(map(len, CLEAN.sealed))
 
@@ -31,6 +33,18 @@ class TestWhatHolds:
         fields = msgspec.json.decode(msgspec.json.encode(check(CLEAN)))
         assert fields["outcome"] == "verified"
         assert len(fields["steps"]) == len(STEPS)
+        assert fields["policy"]["allowed"] == ["input.mouse", "input.keyboard", "clipboard.to_desktop"]
+
+    def test_a_session_without_a_trust_policy_is_said_to_have_none(self) -> None:
+        report = check(World(trusting=False))
+        assert report.outcome is Outcome.VERIFIED
+        assert report.policy is not None
+        assert (report.policy.trust_policy, report.policy.retention_days) == (None, 30)
+        assert report.steps[9].detail == "no trust policy"
+
+    def test_a_policy_that_is_not_the_manifests_is_not_reported(self) -> None:
+        report = check(CLEAN, CLEAN.bundle(policy=World(trusting=False).policy))
+        assert (report.policy, report.manifest) == (None, CLEAN.manifest)
 
     def test_chunks_are_optional_and_their_absence_is_said(self) -> None:
         report = check(CLEAN, CLEAN.bundle(chunks=[]))
@@ -84,13 +98,13 @@ class TestWhoCosigned:
         trust = replace(world.trust, witnesses=CLEAN.trust.witnesses)
         report = verify(io.BytesIO(world.bundle()), trust)
         assert report.outcome is Outcome.VERIFIED
-        assert report.steps[11].status == "skipped"
+        assert report.steps[12].status == "skipped"
 
     def test_unknown_cosigners_are_named_and_not_counted(self) -> None:
         trust = replace(CLEAN.trust, witnesses=(), witness_quorum=0)
         report = verify(io.BytesIO(CLEAN.bundle()), trust)
         assert report.outcome is Outcome.VERIFIED
-        assert "unknown keys, not counted: witness0.example.org" in report.steps[11].detail
+        assert "unknown keys, not counted: witness0.example.org" in report.steps[12].detail
 
 
 class TestAgainstAnotherCheckpoint:

@@ -15,11 +15,24 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from lucid.evidence import block, bundle, checkpoint, dsse, leaf, log, merkle, sealing, statements, trust
+from lucid.evidence import (
+    block,
+    bundle,
+    canonical,
+    checkpoint,
+    dsse,
+    leaf,
+    log,
+    merkle,
+    sealing,
+    statements,
+    trust,
+)
 from lucid.evidence.block import Header
 from lucid.evidence.bundle import Entry, Parts
 from lucid.evidence.leaf import ChunkId, Leaf
 from lucid.evidence.manifest import InterimAnchor, Manifest, RecordedTrack
+from lucid.evidence.policy import Clipboard, Input, PolicyDocument, TrustPolicy
 from lucid.evidence.registration import Genesis, Registration, Role, Validator
 from lucid.evidence.trust import Trust, TrustFile
 
@@ -72,6 +85,12 @@ class World:
     """Keys that register after the session's first anchor."""
     manifest_changes: dict[str, Any] = field(default_factory=dict)
     """Fields in which the signed manifest deviates."""
+    trusting: bool = True
+    """Whether the session has a trust policy."""
+    policy_signer: str = "owner"
+    """Whose key signs the trust policy."""
+    policy_changes: Callable[[bytes], bytes] = lambda policy: policy
+    """Applied to the policy document before its hash is signed."""
     anchor_changes: Callable[[InterimAnchor], InterimAnchor] = lambda anchor: anchor
     """Applied to each anchor before it is signed."""
     leaf_changes: Callable[[list[Leaf]], list[Leaf]] = lambda leaves: leaves
@@ -83,6 +102,7 @@ class World:
         self.raws: list[bytes] = []
         self.sealed: list[bytes] = []
         self._seal(rng)
+        self.policy = self.policy_changes(self._policy())
         self.entries: list[bytes] = []
         self.session_entries: list[int] = []
         self._write_log()
@@ -210,7 +230,7 @@ class World:
             session=SESSION,
             owner="ada",
             host="desk1.lucid.example",
-            policy_sha256=hashlib.sha256(b"policy").hexdigest(),
+            policy_sha256=hashlib.sha256(self.policy).hexdigest(),
             tracks=tuple(
                 RecordedTrack(track=track, codec=VIDEO if track == 0 else SOUND, count=count)
                 for track, count in counts.items()
@@ -225,6 +245,22 @@ class World:
             recorder=self.key_id(self.recorder_name),
         )
         return msgspec.structs.replace(manifest, **self.manifest_changes)
+
+    @property
+    def trust_policy(self) -> TrustPolicy:
+        return TrustPolicy(
+            name="office",
+            input=Input(mouse=True, keyboard=True),
+            clipboard=Clipboard(to_desktop=True),
+            owner_key=public_key(self.key("owner")).hex(),
+        )
+
+    def _policy(self) -> bytes:
+        document = PolicyDocument(frame_rate=30, max_bytes=2**30, quality="high", retention_days=30)
+        if self.trusting:
+            envelope = statements.sign(self.trust_policy, self.key(self.policy_signer))
+            document = msgspec.structs.replace(document, trust=envelope.decode())
+        return canonical.encode(document)
 
     def _registration(self, name: str, role: Role) -> Registration:
         return Registration(
@@ -260,6 +296,7 @@ class World:
             header=block.encode(self.header),
             checkpoint=self.note,
             consistency=tuple(item.hex() for item in self.tree.consistency_proof(1, size)),
+            policy=self.policy,
             entries=tuple(
                 Entry(
                     index=index,

@@ -23,12 +23,15 @@ from lucid.evidence.verify import verify
 from lucid.kit.client import ServiceClient
 from lucid.kit.routes import NOTHING
 from lucid.sessions import bundles
+from lucid.sessions.policy import policy_document, policy_sha256
 from tests.deployment import Deployment
 from tests.faults.chunks import stored_leaves
 from tests.sessions.screens import Screen
 from tests.sessions.waiting import until
 
 BEHIND = ("auth-service", "blockchain-engine", "session-anchoring")
+AGREED = {"frame_rate": 10, "quality": "low", "max_bytes": 2**30, "retention_days": 30}
+"""What session-api would have in its books."""
 STORES = ("session-storage", "chunk-processor", "session-pipeline")
 NOISE = "xterm -geometry 100x40 -e 'while :; do head -c 3000 /dev/urandom | base64; done'"
 
@@ -45,7 +48,7 @@ async def begin(api: ServiceClient, screen: Screen, **changes: object) -> str:
         "cookie": screen.cookie.hex(),
         "frame_rate": 10,
         "quality": "low",
-        "policy_sha256": "0" * 64,
+        "policy_sha256": policy_sha256(AGREED),
         "max_bytes": 2**30,
     } | changes
     request = contract.StartRecording(**fields)  # type: ignore[arg-type]  # any field may be changed
@@ -99,7 +102,7 @@ async def view(api: ServiceClient, session: str) -> contract.Recording:
 
 async def stop(api: ServiceClient, session: str) -> None:
     """Ends it."""
-    await api.call(contract.STOP, SessionPath(session))
+    await api.call(contract.STOP, contract.StopRecording(session))
 
 
 async def proved(house: Deployment, api: ServiceClient, session: str, seconds: float = 30) -> Manifest:
@@ -111,7 +114,7 @@ async def proved(house: Deployment, api: ServiceClient, session: str, seconds: f
         return recording.state == "finished"
 
     await until(done, seconds)
-    bundle = await bundles.export(api, session, with_chunks=True)
+    bundle = await bundles.export(api, session, policy_document(AGREED), with_chunks=True)
     file = io.BytesIO(b"".join([piece async for piece in bundle.chunks]))
     trusted = b"".join([piece async for piece in api.stream(engine.TRUST, NOTHING)])
     report = verify(file, trust.parse(trusted))

@@ -106,7 +106,7 @@ ARRANGED = (
     Forgery(
         "an index file twice",
         "one program reads the first, another the second",
-        lambda: Evidence(archive_of([*MEMBERS[:7], MEMBERS[6], *MEMBERS[7:]])),
+        lambda: Evidence(archive_of([*MEMBERS[:8], MEMBERS[7], *MEMBERS[8:]])),
         "archive",
         NAME,
     ),
@@ -120,7 +120,7 @@ ARRANGED = (
     Forgery(
         "a chunk before the index",
         "a reader in one pass would have nothing to compare it with",
-        lambda: moved(6, 7),
+        lambda: moved(7, 8),
         "archive",
         r"'leaves\.jsonl' was expected",
     ),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from lucid.evidence import block, bundle, checkpoint, dsse, trust
+from lucid.evidence import block, bundle, checkpoint, dsse, policy, trust
 from lucid.evidence.errors import EvidenceError
 from lucid.evidence.leaf import LEAF_LIMIT
 from lucid.evidence.manifest import Gap, InterimAnchor, Manifest
@@ -153,6 +153,7 @@ PLACES = (
         {"v": "checkpoint", "log_root": "inclusion", "chain": "genesis", ".*": "validators"},
     ),
     _member("consistency.json", 8 * 1024, "archive", {".*": "genesis"}),
+    _member("policy.json", policy.DOCUMENT_LIMIT, "policy", {".*": "policy"}),
     *(_entry(number, kind) for number, kind in enumerate(_ENTRY_KINDS)),
     *(_statement(number, kind, signed_anew=False) for number, kind in enumerate(_ENTRY_KINDS)),
     *(_statement(number, kind, signed_anew=True) for number, kind in enumerate(_ENTRY_KINDS)),

@@ -28,6 +28,7 @@ def step_after_a_flip(position: int, bit: int) -> str:
         ("header.json", {"checkpoint"}),
         ("checkpoint", {"checkpoint", "validators", "witnesses"}),
         ("consistency.json", {"archive", "genesis"}),
+        ("policy.json", {"policy"}),
         ("entries.jsonl", {"archive", "signers", "manifest", "anchors", "inclusion"}),
         ("leaves.jsonl", {"archive", "leaves", "completeness"}),
         ("chunks/0/0", {"chunks"}),

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from lucid import catalog
+from lucid import catalog, variants
 from lucid.kit import launch, settings
 from lucid.kit.client import variable
 from lucid.kit.tls import TlsConfig, internal_name
@@ -49,11 +49,17 @@ def serve(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 class TestRefusing:
     def test_to_start_without_its_settings_names_them_all(self) -> None:
-        done = serve({"PATH": os.environ["PATH"], "LUCID_PORTS": "some"})
+        done = serve({"PATH": os.environ["PATH"], "DRAIN_SECONDS": "some"})
         assert done.returncode == 2
         assert done.stderr.startswith("lucid serve api-gateway: cannot start, settings at fault:\n")
-        for name in ("STATE_DIRECTORY: is missing", "TLS_DIRECTORY: is missing", "LUCID_PORTS: Invalid enum"):
+        for name in ("STATE_DIRECTORY: is missing", "TLS_DIRECTORY: is missing", "DRAIN_SECONDS: "):
             assert name in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_to_start_at_ports_that_there_are_not_names_the_variable(self) -> None:
+        done = serve({"PATH": os.environ["PATH"], "LUCID_PORTS": "some"})
+        assert done.returncode == 2
+        assert "LUCID_PORTS: `some` is neither hosts nor local" in done.stderr
         assert "Traceback" not in done.stderr
 
     def test_to_start_where_it_may_not_write_names_the_setting(
@@ -114,12 +120,11 @@ class TestListeners:
         assert only.tls == TlsConfig(cert, key, ca, "mutual")
 
     def test_follow_the_column(self) -> None:
-        storage = catalog.load().services["session-storage"]
-        for column, port in (("hosts", storage.entry.port), ("local", storage.entry.local_port)):
-            found = settings.load(
-                launch.LaunchSettings,
-                {"STATE_DIRECTORY": "/s", "TLS_DIRECTORY": "/t", "LUCID_PORTS": column},
-            )
+        found = settings.load(launch.LaunchSettings, {"STATE_DIRECTORY": "/s", "TLS_DIRECTORY": "/t"})
+        shipped = catalog.load()
+        entry = shipped.services["session-storage"].entry
+        for column, port in (("hosts", entry.port), ("local", entry.local_port)):
+            storage = variants.deployed(shipped, {"LUCID_PORTS": column}).services["session-storage"]
             (only,) = launch.listeners(storage, found)
             assert only.port == port
             assert only.tls is not None

@@ -8,7 +8,7 @@ import yaml
 
 from lab import inventory
 from lab.errors import LabError
-from lab.place import INVENTORY
+from lab.place import INVENTORIES, INVENTORY, here
 
 
 def written(tmp_path: Path, **changes: str | None) -> Path:
@@ -46,6 +46,31 @@ class TestTheLabsInventory:
     def test_an_unknown_name_is_refused_with_those_there_are(self) -> None:
         with pytest.raises(LabError, match=r"nosuch is neither a host nor a group .* edge1, core1"):
             inventory.load(INVENTORY).find("core1,nosuch")
+
+
+class TestOtherInventories:
+    def test_one_host_may_be_in_all_groups(self) -> None:
+        (host,) = inventory.load(INVENTORIES / "single" / "hosts.yml").hosts.values()
+        assert set(host.groups) == {"edge", "core", "sessions", "rdp", "data", "support"}
+
+    def test_are_chosen_by_name_and_stay_what_the_lab_was_brought_up_from(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("LUCID_LAB_STATE", str(tmp_path))
+        monkeypatch.delenv("LUCID_LAB_INVENTORY", raising=False)
+        assert here().inventory.name == "lab"
+        assert here("single").inventory.name == "single"
+        here("single").noted.write_text("single")
+        assert here().inventory.name == "single"
+        monkeypatch.setenv("LUCID_LAB_INVENTORY", "lab")
+        assert here().inventory.name == "lab"
+
+    def test_that_are_none_of_the_labs_are_refused(self) -> None:
+        with pytest.raises(LabError, match=r"inventories/production/hosts\.yml: all\.vars and all\.children"):
+            here("production")
+        for name in ("nosuch", "../lab"):
+            with pytest.raises(LabError, match=name):
+                here(name)
 
 
 class TestAnInventoryAtFault:

@@ -2,12 +2,14 @@
 
 import json
 import subprocess
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pytest
 import yaml
+from prometheus_client import REGISTRY
 
 from lucid import catalog
 from lucid.dev import ca
@@ -100,6 +102,16 @@ def test_a_service_without_mutual_tls_is_asked_on_its_own_host_over_loopback() -
         assert f"--service {name} " in unit(group)
         assert "http://127.0.0.1:" in unit(group)
     assert "--service" not in unit("data")
+
+
+def test_no_metric_has_a_label_that_is_added_to_it_on_the_way() -> None:
+    for service in catalog.load().services.values():
+        import_module(service.app.partition(":")[0])
+    for collector in list(REGISTRY._collector_to_names):
+        own = {*getattr(collector, "_labelnames", ())}
+        assert not own & {"service", "cluster", "host", "job", "instance"}, REGISTRY._collector_to_names[
+            collector
+        ]
 
 
 @pytest.mark.parametrize(

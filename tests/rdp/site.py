@@ -1,198 +1,197 @@
-"""Managers and hosts of desktops in this process, on real TLS sockets; people who ask them for desktops."""
+"""One rdp host as session-controller knows it, with everything behind it real but for systemd and RDP."""
 
-import os
-import time
+import asyncio
+import socket
 import uuid
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
-from typing import Any, TypeVar
-from unittest import mock
+from contextlib import AsyncExitStack
+from typing import Any
 
-import msgspec
-from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from lucid.auth.tokens import Signer
-from lucid.contracts import rdp_manager as contract
-from lucid.contracts import resource_monitor, session_controller, session_recorder
+from lucid.contracts import session_anchoring, session_api, session_recorder, xrdp
+from lucid.contracts import session_controller as contract
+from lucid.contracts.managed_sessions import CreateManaged
 from lucid.contracts.types import SessionPath
-from lucid.evidence import policy as trust
-from lucid.kit import context
+from lucid.evidence import dsse, statements
+from lucid.evidence import policy as policies
+from lucid.evidence.life import Violation
+from lucid.evidence.policy import TrustPolicy
 from lucid.kit.client import ServiceClient
-from lucid.kit.hosts import variable, written
-from lucid.kit.routes import NOTHING, Access, Route
-from lucid.kit.tls import internal_name, server_context
-from lucid.rdp import manager
-from lucid.rdp import resource_monitor as monitor
-from tests.deployment import Deployment, deployment, free_ports
-from tests.rdp.desk_host import DeskHost
+from lucid.kit.errors import NotFound
+from lucid.kit.routes import NOTHING
+from lucid.kit.tls import server_context
+from tests.deployment import Deployment
+from tests.rdp.real_displays import RealDisplays
+from tests.sessions.waiting import until
 
-P = TypeVar("P", bound=msgspec.Struct)
-R = TypeVar("R")
-
-ADDRESS = "203.0.113.7"
-QUICK = {"RDP_POLL_SECONDS": "0.3", "RDP_SESSION_MEMORY_MB": "1", "RDP_DISK_RESERVE_MB": "1"}
-
-
-def signed(key: Ed25519PrivateKey, name: str = "office", **more: Any) -> str:
-    """A policy that allows keyboard and mouse, and `more`."""
-    found = trust.TrustPolicy(
-        name=name,
-        input=trust.Input(mouse=True, keyboard=True),
-        owner_key=key.public_key().public_bytes_raw().hex(),
-        **more,
-    )
-    return trust.sign(found, key).decode()
+SETTINGS = {
+    "BLOCK_TIME_SECONDS": "0.3",
+    "ANCHOR_INTERVAL_SECONDS": "1",
+    "ANCHOR_POLL_SECONDS": "0.1",
+    "RECORDER_LOST_SECONDS": "2",
+    "FIRST_LOGIN_SECONDS": "8",
+    "DISCONNECTED_SECONDS": "3",
+}
+CHAIN = ("auth-service", "blockchain-engine", "session-anchoring")
+SESSIONS = ("session-storage", "chunk-processor", "session-pipeline", "session-recorder", "session-api")
+CONTROLLER = "session-controller"
+CLIENT = "192.0.2.7"
+OWNER = Ed25519PrivateKey.generate()
+FIRST_PORT = xrdp.FIRST_PORT
 
 
-class Person:
-    """Somebody with an account and a key, who comes through the gateway from an address."""
-
-    def __init__(self, client: ServiceClient, signer: Signer, role: Access = Access.USER) -> None:
-        self.id = str(uuid.uuid4())
-        self.key = Ed25519PrivateKey.generate()
-        self.address = ADDRESS
-        self._client = client
-        self._token = signer.mint(self.id, role.role, int(time.time()), uuid.uuid4().hex)
-
-    async def ask(
-        self,
-        route: Route[P, Any, R],
-        params: Any = NOTHING,
-        body: Any = None,
-        *,
-        by: ServiceClient | None = None,
-    ) -> R:
-        """One request, at the first manager or another."""
-        before = context.authorization.set(f"Bearer {self._token}")
-        try:
-            headers = {context.CLIENT_HEADER: self.address} if self.address else {}
-            return await (by or self._client).call(route, params, body, headers=headers, seconds=20)
-        finally:
-            context.authorization.reset(before)
-
-    async def policy(self, name: str = "office", **more: Any) -> contract.Policy:
-        """A new policy of this person."""
-        return await self.ask(contract.CREATE_POLICY, body=contract.PutPolicy(signed(self.key, name, **more)))
-
-    async def open(
-        self, policy: contract.Policy | None = None, *, by: ServiceClient | None = None, **more: Any
-    ) -> contract.Connection:
-        """A desktop, under a policy made for it unless one is given."""
-        policy = policy or await self.policy(uuid.uuid4().hex)
-        return await self.ask(
-            contract.CREATE, body=contract.CreateRdpSession(policy=policy.id, **more), by=by
-        )
-
-    async def get(self, session: str) -> contract.RdpSession:
-        """The desktop as this person sees it."""
-        return await self.ask(contract.GET, SessionPath(session))
+def signed(**changes: Any) -> str:
+    """A trust policy's envelope."""
+    key = OWNER.public_key().public_bytes_raw().hex()
+    return policies.sign(TrustPolicy(name="desk", owner_key=key, **changes), OWNER).decode()
 
 
 class Site:
-    """Hosts `rdp1`, `rdp2`, each with a session-controller and a resource-monitor, and a manager."""
+    """The rdp host, and rdp-manager's part in what happens there."""
 
-    def __init__(self, house: Deployment, hosts: Iterable[str], ports: dict[str, dict[str, int]]) -> None:
+    def __init__(self, house: Deployment, displays: RealDisplays, manager: ServiceClient) -> None:
         self.house = house
-        self.hosts = {host: DeskHost() for host in hosts}
-        self._ports = ports
-        self._running: dict[tuple[str, str], web.AppRunner] = {}
-        self._managers: list[web.AppRunner] = []
-        self._closing = AsyncExitStack()
-        self.client: ServiceClient
-        self._signer: Signer
+        self.displays = displays
+        self.manager = manager
+        self._agent = AsyncExitStack()
+        self._ports = iter(range(FIRST_PORT, FIRST_PORT + 100))
 
-    async def begin(self) -> None:
-        """Starts everything."""
-        await self.house.start("auth-service", "session-api")
-        for host in self.hosts:
-            await self.up(host)
-        seed = (self.house.directory / "credentials/auth-service/token_key").read_text()
-        self._signer = Signer(bytes.fromhex(seed))
-        self.client = await self.manager()
+    async def start(self, *names: str) -> None:
+        """Starts the agent, and services."""
+        await self.start_agent()
+        await self.house.start(*names)
+        if "session-recorder" in names:
+            await until(lambda: self.house.ready("session-recorder"))
 
-    async def manager(self) -> ServiceClient:
-        """One more rdp-manager; the client of it that the gateway would have."""
-        with mock.patch.dict(os.environ, self.house.environment(contract.SERVICE), clear=True):
-            app = await manager.create()
-        first = not self._managers  # this one is where the gateway would look for it
-        (port,) = [self.house.ports[contract.SERVICE]] if first else free_ports(1)
-        self._managers.append(await self._serve(app, contract.SERVICE, port))
-        client = ServiceClient(
-            {contract.SERVICE: f"https://127.0.0.1:{port}"}, self.house.client_context("api-gateway")
+    async def start_agent(self) -> None:
+        """The agent answers."""
+        context = server_context(self.house._tls_config("xrdp"))
+        await self._agent.enter_async_context(self.displays.served(self.house.ports["xrdp"], context))
+
+    async def stop_agent(self) -> None:
+        """The agent does not answer any more; what it has started lives."""
+        await self._agent.aclose()
+
+    async def create(self, **policy: Any) -> tuple[str, contract.Begin]:
+        """A session in session-api's books, and what is to begin."""
+        session, trust = str(uuid.uuid4()), signed(**policy)
+        body = CreateManaged(
+            session=session, owner=str(uuid.uuid4()), name="desk", frame_rate=10, quality="low",
+            max_bytes=2**30, retention_days=7, trust=trust, host=socket.gethostname(),
+        )  # fmt: skip
+        await self.manager.call(session_api.CREATE_MANAGED, NOTHING, body)
+        return session, contract.Begin(port=next(self._ports), trust=trust, width=320, height=240)
+
+    async def begin(self, session: str, begin: contract.Begin) -> contract.RdpSession:
+        """Asks for the desktop."""
+        return await self.manager.call(contract.BEGIN, SessionPath(session), begin, seconds=40)
+
+    async def begun(self, **policy: Any) -> tuple[str, int]:
+        """A desktop that is recorded: its session and port."""
+        session, begin = await self.create(**policy)
+        assert (await self.begin(session, begin)).state == "ready"
+        return session, begin.port
+
+    async def used(self, **policy: Any) -> tuple[str, int]:
+        """A desktop with somebody at it."""
+        session, port = await self.begun(**policy)
+        await self.admit(session)
+        self.displays.log_in(port)
+        await self.comes_to(session, "connected")
+        return session, port
+
+    async def admit(self, session: str) -> xrdp.Admitted:
+        """Lets the client in."""
+        admission = xrdp.Admission(client=CLIENT, password_sha256="0" * 64, seconds=60)
+        return await self.manager.call(contract.ADMIT, SessionPath(session), admission)
+
+    async def end(self, session: str, reason: contract.Ending = "requested") -> contract.RdpSession:
+        """Asks for its end."""
+        return await self.manager.call(
+            contract.END, SessionPath(session), contract.End(reason=reason), seconds=20
         )
-        self._closing.push_async_callback(client.close)
-        return client
 
-    async def stop_manager(self) -> None:
-        """Ends the one that was started last."""
-        await self._managers.pop().cleanup()
+    async def get(self, session: str) -> contract.RdpSession:
+        """The session."""
+        return await self.manager.call(contract.GET, SessionPath(session))
 
-    async def metrics(self) -> str:
-        """What the first manager tells Prometheus."""
-        client = await self.house.client("prometheus")
-        url = f"https://127.0.0.1:{self.house.ports[contract.SERVICE]}/metrics"
-        async with client.session.get(url, server_hostname=internal_name(contract.SERVICE)) as answer:
-            return await answer.text()
+    async def comes_to(self, session: str, state: contract.State, seconds: float = 15) -> contract.RdpSession:
+        """The session, once it is in this state."""
 
-    async def up(self, host: str) -> None:
-        """The host answers, with the sessions that it has."""
-        with mock.patch.dict(os.environ, self.house.environment(resource_monitor.SERVICE), clear=True):
-            measuring = await monitor.create()
-        for name, app in (
-            (session_controller.SERVICE, self.hosts[host].build()),
-            (resource_monitor.SERVICE, measuring),
-        ):
-            self._running[host, name] = await self._serve(app, name, self._ports[name][host])
+        async def there() -> bool:
+            return (await self.get(session)).state == state
 
-    async def down(self, host: str) -> None:
-        """Nothing on the host answers any more."""
-        for name in (session_controller.SERVICE, resource_monitor.SERVICE):
-            await self._running.pop((host, name)).cleanup()
+        try:
+            await until(there, seconds)
+        except TimeoutError:
+            raise AssertionError(f"not {state} but {await self.get(session)}") from None
+        return await self.get(session)
 
-    @asynccontextmanager
-    async def another_manager(self) -> AsyncIterator[ServiceClient]:
-        """One more for a while."""
-        yield await self.manager()
-        await self.stop_manager()
+    async def recording(self, session: str) -> session_recorder.Recording:
+        """What the recorder says."""
+        return await self.house.call(CONTROLLER, session_recorder.GET, SessionPath(session))
 
-    def person(self, role: Access = Access.USER) -> Person:
-        """Somebody new."""
-        return Person(self.client, self._signer, role)
+    async def booked(self, session: str) -> session_api.Session:
+        """What session-api says."""
+        return await self.manager.call(session_api.GET_MANAGED, SessionPath(session))
+
+    async def closed(self, session: str) -> session_api.Session:
+        """What session-api says, once the recording is proved complete."""
+
+        async def done() -> bool:
+            return (await self.booked(session)).state in {"completed", "failed"}
+
+        await until(done, 30)
+        return await self.booked(session)
+
+    async def recorder_ends(self, session: str) -> None:
+        """Somebody ends the recording who has no business there."""
+        client = await self.house.client("session-api")
+        await client.call(session_recorder.STOP, session_recorder.StopRecording(session))
+
+    async def records(self, session: str) -> bool:
+        """Whether the recorder records it."""
+        return (await self.recording(session)).state == "recording"
+
+    async def was_told(self, operation: str, port: int) -> bool:
+        """Whether the agent was told to do this."""
+        return (operation, port) in self.displays.told
+
+    async def violations(self, session: str) -> list[tuple[str, str]]:
+        """Kind and detail of each violation that is on the log."""
+        api = await self.house.client("session-api")
+
+        async def all_there() -> bool:
+            anchors = (await api.call(session_anchoring.OF_SESSION, SessionPath(session))).anchors
+            return anchors[-1].kind in {"manifest", "violation"} and all(a.state == "final" for a in anchors)
+
+        await until(all_there, 30)
+        page = await api.call(session_anchoring.LIFE, session_anchoring.LifeQuery(session))
+        statement = [statements.read(dsse.parse(each.envelope.encode()), Violation) for each in page.entries]
+        return [(each.kind, each.detail) for each in statement]
+
+    async def nothing_left(self, port: int) -> None:
+        """Returns once the slot is free."""
+
+        async def free() -> bool:
+            return port not in self.displays.desks
+
+        await until(free)
 
     async def close(self) -> None:
-        """Ends everything."""
-        await self._closing.aclose()
-        while self._managers:
-            await self.stop_manager()
-        for runner in self._running.values():
-            await runner.cleanup()
-
-    async def _serve(self, app: web.Application, name: str, port: int) -> web.AppRunner:
-        runner = web.AppRunner(app, shutdown_timeout=0.2)
-        await runner.setup()
-        tls = server_context(self.house._tls_config(name))
-        await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls).start()
-        return runner
+        """Ends the agent."""
+        await self._agent.aclose()
 
 
-@asynccontextmanager
-async def site(
-    directory: Path, mongodb_url: str, redis_url: str, *hosts: str, **settings: str
-) -> AsyncIterator[Site]:
-    """A site with these hosts, on empty databases."""
-    services = (session_controller.SERVICE, resource_monitor.SERVICE, session_recorder.SERVICE)
-    ports = dict(zip(hosts, zip(*[iter(free_ports(3 * len(hosts)))] * 3, strict=True), strict=True))
-    by_service = {name: {host: ports[host][i] for host in hosts} for i, name in enumerate(services)}
-    urls = {
-        variable(name): written({host: f"https://127.0.0.1:{port}" for host, port in by_host.items()})
-        for name, by_host in by_service.items()
-    }
-    async with deployment(directory, mongodb_url, redis_url, **QUICK, **urls, **settings) as house:
-        made = Site(house, hosts, by_service)
-        try:
-            await made.begin()
-            yield made
-        finally:
-            await made.close()
+async def unknown(site: Site, session: str) -> bool:
+    """Whether the controller has forgotten a session."""
+    try:
+        await site.get(session)
+    except NotFound:
+        return True
+    return False
+
+
+async def wait(seconds: float) -> None:
+    """Lets time pass in which nothing may happen."""
+    await asyncio.sleep(seconds)

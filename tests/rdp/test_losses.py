@@ -20,7 +20,7 @@ from lucid.kit.client import ServiceClient
 from lucid.kit.errors import LucidError
 from lucid.kit.hosts import variable, written
 from lucid.kit.mongo import Document
-from tests.rdp.site import Person, Site, site
+from tests.rdp.manager_site import Person, Site, site
 from tests.sessions.waiting import until
 
 LOST_SECONDS = 1.5

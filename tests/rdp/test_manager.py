@@ -22,7 +22,7 @@ from lucid.kit.errors import (
     Unavailable,
 )
 from lucid.kit.routes import Access
-from tests.rdp.site import ADDRESS, Person, Site, signed, site
+from tests.rdp.manager_site import ADDRESS, Person, Site, signed, site
 from tests.sessions.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

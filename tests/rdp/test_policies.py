@@ -14,7 +14,7 @@ from lucid.evidence import policy as trust
 from lucid.kit.errors import Code, Conflict, Forbidden, Invalid, Limited, NotFound
 from lucid.kit.routes import Access
 from lucid.rdp import policy_store
-from tests.rdp.site import Person, Site, signed, site
+from tests.rdp.manager_site import Person, Site, signed, site
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -13,11 +13,12 @@ from lucid.contracts import chunk_processor as processor
 from lucid.contracts import session_anchoring as anchoring
 from lucid.contracts.types import ChunkPath, SessionPath
 from lucid.evidence import merkle
-from lucid.kit.mongo import Document
+from lucid.kit.mongo import CODEC_OPTIONS, Document
 from lucid.kit.routes import NOTHING
 from lucid.sessions.api_access import ACCESS
 from lucid.sessions.chunking import Chunk, Chunker, ChunkLimits
 from lucid.sessions.fmp4 import FragmentSplitter, InitSegment
+from lucid.sessions.policy import policy_sha256
 from tests.blocks.world import START_MS, Signer
 from tests.deployment import Deployment
 from tests.sessions.people import Person
@@ -43,9 +44,14 @@ def video(seconds: int = 8) -> tuple[Chunk, ...]:
     return (*chunks, *chunker.finish())
 
 
-async def keep(house: Deployment, owner: Person, *, closed: bool = True) -> str:
-    """A session of `owner` with the video; its manifest is in a final block, unless it never closed."""
+async def keep(house: Deployment, owner: Person, *, closed: bool = True, trust: bytes | None = None) -> str:
+    """A session of `owner` with the video; its manifest is in a final block, unless it never closed.
+
+    `trust` is the envelope of its trust policy.
+    """
     session = await owner.create(name="kept")
+    if trust is not None:
+        await agree(house, session, trust.decode())
     api, recorder = await house.client("session-api"), await house.client("session-recorder")
     await api.call(processor.CREATE_KEY, SessionPath(session))
     leaves = []
@@ -64,7 +70,8 @@ async def keep(house: Deployment, owner: Person, *, closed: bool = True) -> str:
         leaves.append(receipt.leaf.encode())
     signer = Signer("recorder")
     root = merkle.root(map(merkle.leaf_hash, leaves)).hex()
-    last = signer.manifest(session, len(leaves), root=root, end_ms=video()[-1].end_ms)
+    policy = (await owner.get(session)).policy_sha256
+    last = signer.manifest(session, len(leaves), root=root, end_ms=video()[-1].end_ms, policy_sha256=policy)
     entries = [signer.registration(), signer.anchor(session, 0), *([last] if closed else [])]
     for entry in entries:
         await recorder.call(anchoring.SUBMIT, NOTHING, anchoring.Submit(entry.data.decode()))
@@ -87,6 +94,17 @@ async def keep(house: Deployment, owner: Person, *, closed: bool = True) -> str:
         chunks=len(leaves),
     )
     return session
+
+
+async def agree(house: Deployment, session: str, trust: str) -> str:
+    """Has a session that has not begun go by a trust policy; returns the hash of all that is agreed on."""
+    async with AsyncMongoClient[Document](house.stores["MONGODB_URL"]) as client:
+        database = client.get_database("lucid_sessions", codec_options=CODEC_OPTIONS)
+        record = await database["sessions"].find_one({"_id": session})
+    assert record is not None
+    agreed = policy_sha256(record | {"trust": trust})
+    await rewrite(house, session, trust=trust, policy_sha256=agreed)
+    return agreed
 
 
 async def rewrite(house: Deployment, session: str, **fields: object) -> None:

@@ -22,7 +22,7 @@ from lucid.kit.tls import internal_name
 from lucid.sessions.policy import policy_sha256
 from lucid.sessions.states import SESSION
 from tests.deployment import Deployment, deployment
-from tests.sessions.kept import keep, rewrite, video
+from tests.sessions.kept import agree, keep, rewrite, video
 from tests.sessions.people import Person, administrator, person
 from tests.sessions.screens import Screen
 from tests.sessions.test_api import ALL, SETTINGS, begin, completed
@@ -134,8 +134,7 @@ class TestAChange:
         session = await alice.create(frame_rate=10)
         envelope = trust_policies.sign(TRUST, OWNER).decode()
         record = {"frame_rate": 10, "quality": "high", "max_bytes": 10 * 1024**3, "retention_days": 30}
-        agreed = policy_sha256(record | {"trust": envelope})
-        await rewrite(house, session, trust=envelope, policy_sha256=agreed)
+        assert await agree(house, session, envelope) == policy_sha256(record | {"trust": envelope})
         change = contract.UpdateSession(frame_rate=25)
         changed = await ask(alice, contract.UPDATE, SessionPath(session), change)
         assert changed.policy_sha256 == policy_sha256(record | {"frame_rate": 25, "trust": envelope})

@@ -389,7 +389,7 @@ class TestALegalHold:
     async def test_of_what_is_erased_or_was_never_recorded_is_refused(
         self, admin: Person, alice: Person, session: str
     ) -> None:
-        with pytest.raises(Conflict, match="nothing of this session"):
+        with pytest.raises(Conflict, match="nothing of it is recorded"):
             await set_hold(admin, await alice.create(), held=True)
         await erase(alice, session)
         with pytest.raises(Conflict, match="erased already"):

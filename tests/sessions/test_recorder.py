@@ -93,7 +93,7 @@ async def test_a_recording_is_anchored_from_its_first_frame_to_its_last(
 ) -> None:
     session = await begin(api, screen)
     await asyncio.sleep(3)
-    await api.call(contract.STOP, SessionPath(session))
+    await api.call(contract.STOP, contract.StopRecording(session))
     manifest = await finished(api, session)
     assert (manifest.end_reason, manifest.gaps) == ("stopped", ())
     kept = await stored_leaves(api, session)
@@ -117,7 +117,7 @@ async def test_a_pause_is_a_gap_with_its_cause_and_length(api: ServiceClient, sc
     assert (await api.call(contract.GET, SessionPath(session))).state == "paused"
     await api.call(contract.RESUME, SessionPath(session))
     await asyncio.sleep(2)
-    await api.call(contract.STOP, SessionPath(session))
+    await api.call(contract.STOP, contract.StopRecording(session))
     (gap,) = (await finished(api, session)).gaps
     assert gap.cause == "paused"
     assert 1000 <= gap.end_ms - gap.start_ms <= 6000
@@ -131,7 +131,7 @@ async def test_an_encoder_that_is_killed_leaves_a_named_gap(
     (encoder,) = encoders()
     os.kill(encoder, signal.SIGKILL)
     await asyncio.sleep(2)
-    await api.call(contract.STOP, SessionPath(session))
+    await api.call(contract.STOP, contract.StopRecording(session))
     manifest = await finished(api, session)
     assert [gap.cause for gap in manifest.gaps] == ["capture_restarted"]
 
@@ -152,7 +152,7 @@ async def test_a_recorder_that_restarts_goes_on_and_names_the_gap(
     await house.start("session-recorder")
     await asyncio.sleep(2)
     await until(lambda: _is(api, session, "recording"))
-    await api.call(contract.STOP, SessionPath(session))
+    await api.call(contract.STOP, contract.StopRecording(session))
     manifest = await finished(api, session)
     assert "recorder_restarted" in [gap.cause for gap in manifest.gaps]
     assert manifest.count == len(await stored_leaves(api, session))
@@ -165,13 +165,14 @@ async def test_a_stop_that_was_acknowledged_holds_in_the_recorder_s_next_life(
     await api.call(contract.PAUSE, SessionPath(sessions[1]))
     recordings = [house.apps["session-recorder"][RECORDER].find(session) for session in sessions]
     for session in sessions:
-        await api.call(contract.STOP, SessionPath(session))
+        await api.call(contract.STOP, contract.StopRecording(session, "violation"))
+        await api.call(contract.STOP, contract.StopRecording(session, "stopped"))  # too late to change it
     told = [recording.state.stop_ms for recording in recordings]
     await house.stop("session-recorder")
     await house.start("session-recorder")
     for session, moment in zip(sessions, told, strict=True):
         manifest = await finished(api, session)
-        assert manifest.end_reason == "stopped"
+        assert manifest.end_reason == "violation"
         assert moment is not None
         assert manifest.end_ms < moment + 1000
 
@@ -193,7 +194,7 @@ async def test_a_recording_is_signed_to_its_end_by_the_key_that_opened_it(
     later = await begin(api, screen)
     manifests = []
     for each in (session, later):
-        await api.call(contract.STOP, SessionPath(each))
+        await api.call(contract.STOP, contract.StopRecording(each))
         manifests.append(await finished(api, each))
     assert manifests[0].recorder != manifests[1].recorder
 
@@ -204,7 +205,7 @@ async def test_chunks_wait_in_the_spool_while_storage_is_away(
     await house.stop("session-storage")
     session = await begin(api, screen)
     await asyncio.sleep(1)
-    await api.call(contract.STOP, SessionPath(session))
+    await api.call(contract.STOP, contract.StopRecording(session))
     recording = await api.call(contract.GET, SessionPath(session))
     assert recording.stored == 0
     assert recording.spooled_bytes > 0

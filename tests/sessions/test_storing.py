@@ -15,9 +15,10 @@ from lucid.contracts import chunk_processor as processor
 from lucid.contracts import session_storage as storage
 from lucid.contracts.types import ChunkPath, SessionPath
 from lucid.evidence import leaf as leaves
+from lucid.kit import durable
 from lucid.kit.client import ServiceClient
 from lucid.kit.errors import Conflict, Invalid, LucidError, NotFound, StorageFull, Unavailable
-from lucid.sessions import chunk_files, durable
+from lucid.sessions import chunk_files
 from tests.deployment import Deployment
 
 

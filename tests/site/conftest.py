@@ -36,7 +36,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def deployed(lab: Lab) -> Site:
     """A new lab's hosts with Lucid on them, by the same steps as `make lab`."""
-    lifecycle.up(lab, list(lab.inventory.hosts.values()), _say, *journey.router_rules())
+    lifecycle.up(lab, list(lab.inventory.hosts.values()), _say, *journey.router_rules(lab))
     journey.prepare(lab)
     _say("site.yml", journey.deploy(lab))
     begun = time.monotonic()

@@ -27,6 +27,7 @@ class TestWhatHolds:
         "options",
         [
             {},
+            {"trusting": False},
             {"validators": 1, "witnesses": 0},
             {"validators": 7, "cosigning_validators": 5},
             {"chunks": 0, "sound_chunks": 0, "anchored": (0,)},
@@ -51,10 +52,10 @@ class TestWhatHolds:
     def test_what_the_auditor_asks_beyond_the_bundle(self) -> None:
         asked_ms = COSIGNED_S * 1000
         assert both(CLEAN.bundle(), TRUST, against=CLEAN.note, newer_than_ms=asked_ms) == Verdict(0)
-        assert both(CLEAN.bundle(), TRUST, newer_than_ms=asked_ms + 1) == Verdict(1, (14, "freshness"))
-        assert both(CLEAN.bundle(), None, newer_than_ms=0) == Verdict(1, (14, "freshness"))
+        assert both(CLEAN.bundle(), TRUST, newer_than_ms=asked_ms + 1) == Verdict(1, (15, "freshness"))
+        assert both(CLEAN.bundle(), None, newer_than_ms=0) == Verdict(1, (15, "freshness"))
         assert both(CLEAN.bundle(), None, against=CLEAN.note) == Verdict(3)
-        assert both(CLEAN.bundle(), None, against=b"") == Verdict(1, (13, "against"))
+        assert both(CLEAN.bundle(), None, against=b"") == Verdict(1, (14, "against"))
 
 
 class TestForgeries:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(SECONDS + 60)
 
 WORLDS = (
     World(chunks=2, sound_chunks=1, anchored=(0, 2)),
-    World(chunks=1, sound_chunks=0, validators=1, witnesses=0, anchored=(0, 1)),
+    World(chunks=1, sound_chunks=0, validators=1, witnesses=0, anchored=(0, 1), trusting=False),
     World(chunks=3, sound_chunks=0, anchored=(0, 0, 3)),
     World(**LOST, chunks=2, anchored=(0, 2)),
     World(chunks=0, sound_chunks=0, anchored=(0,)),

@@ -4,13 +4,11 @@ from prometheus_client import Counter
 
 from lucid.kit.metrics import call_seconds
 
-retries_total = Counter("lucid_upstream_retries_total", "Requests to a service sent again.", ["service"])
-ejections_total = Counter("lucid_upstream_ejections_total", "Replicas put out for a while.", ["service"])
-opened_total = Counter(
-    "lucid_upstream_breaker_opened_total", "Times a service's breaker opened.", ["service"]
-)
+retries_total = Counter("lucid_upstream_retries_total", "Requests to a service sent again.", ["callee"])
+ejections_total = Counter("lucid_upstream_ejections_total", "Replicas put out for a while.", ["callee"])
+opened_total = Counter("lucid_upstream_breaker_opened_total", "Times a service's breaker opened.", ["callee"])
 refused_total = Counter(
-    "lucid_upstream_breaker_refused_total", "Requests refused while a breaker was open.", ["service"]
+    "lucid_upstream_breaker_refused_total", "Requests refused while a breaker was open.", ["callee"]
 )
 
 
