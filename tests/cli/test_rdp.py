@@ -15,7 +15,7 @@ from click.testing import Result
 from lucid.evidence import policy as trust
 from tests.cli.command import invoke
 from tests.gateway.conftest import UNLIMITED
-from tests.rdp.site import Site, site
+from tests.rdp.manager_site import Site, site
 from tests.sessions.people import administrator, person
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
