@@ -67,8 +67,8 @@ def deploy(lab: Lab) -> float:
 
 
 def prove(lab: Lab, seconds: int) -> None:
-    """Records a desktop on the rdp host and proves it on the control host. Raises LabError."""
-    play(lab, "lab/desktop.yml")
+    """Works in a remote desktop and proves its recording on the control host. Raises LabError."""
+    play(lab, "lab/operator.yml")
     inside(lab, sys.executable, "-m", "lab.prove", str(lab.state), str(seconds))
 
 

@@ -140,6 +140,8 @@ class Listener(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The first and the last."""
     asks: Port
     """Where it asks the service who may log in, on loopback."""
+    announced: Name
+    """The service that tells people where they are."""
 
 
 class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -386,11 +388,10 @@ def _check_carriers(catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Node
 def _check_listeners(catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Node]) -> None:
     for name, listener in catalog.listeners.items():
         first, last = listener.ports
-        if listener.service not in catalog.services:
-            at = reader.find(nodes[name], "$.service")
-            raise reader.fail(
-                at, f"listener {name} belongs to `{listener.service}`, which the catalogue lacks"
-            )
+        for field, service in (("service", listener.service), ("announced", listener.announced)):
+            if service not in catalog.services:
+                at = reader.find(nodes[name], f"$.{field}")
+                raise reader.fail(at, f"listener {name} names `{service}`, which the catalogue lacks")
         if not listener.asks < first < last:
             at = reader.find(nodes[name], "$.ports")
             raise reader.fail(at, f"listener {name} needs `ports`, the first below the last, above `asks`")

@@ -60,14 +60,14 @@ services:
     calls: []
 exporters: {node-exporter: {user: prometheus, port: 9100}}
 carriers: {tor: {user: debian-tor, group: edge, ports: [9050]}, far: {user: far, group: core, ports: []}}
-listeners: {desk: {user: desk, service: deep, ports: [9200, 9299], asks: 9199}}
+listeners: {desk: {user: desk, service: deep, ports: [9200, 9299], asks: 9199, announced: front}}
 groups: {core: {hosts: several}}
 """
 
 BAD = {
-    "listener of nobody": ("service: deep, ports", "service: dep, ports", 46,
-        "listener desk belongs to `dep`, which the catalogue lacks"),
-    "listener without a range": ("ports: [9200, 9299]", "ports: [9299, 9200]", 46,
+    "listener of nobody": ("service: deep, ports", "service: dep, ports", 50,
+        "listener desk names `dep`, which the catalogue lacks"),
+    "listener without a range": ("ports: [9200, 9299]", "ports: [9299, 9200]", 50,
         "listener desk needs `ports`, the first below the last, above `asks`"),
     "unknown callee": ("      - deep\n", "      - dep\n", 20,
         "service front calls `dep`, which the catalogue lacks"),
@@ -103,6 +103,8 @@ BAD = {
         "service front: Expected `int`, got `str` (in `workers`)"),
     "wrong type in a list": ("port: 8080,", "port: high,", 13, "(in `listen[1].port`)"),
     "out of range": ("port: 8080,", "port: 80800,", 13, "Expected `int` <= 65535"),
+    "unknown sight": ("workers: 2\n", "workers: 2\n    reads: [everything]\n", 15,
+        "Invalid enum value 'everything'"),
     "wrong choice": ("tls: none", "tls: maybe", 13, "Invalid enum value 'maybe'"),
     "unknown carrier": ("tls: none", "tls: none, carrier: mule", 13, "group edge has no carrier `mule`"),
     "carrier of another group": ("tls: none", "tls: none, carrier: far", 13,
@@ -130,11 +132,11 @@ BAD = {
         "`workers` is written twice"),
     "duplicate field in a list": ("tls: none}", "tls: none, tls: none}", 13, "`tls` is written twice"),
     "name that is a list": ("  back:\n", "  [back]:\n", 21, "a name in services is not plain text"),
-    "unknown group": ("{core: {hosts: several}}", "{kore: {hosts: several}}", 50,
+    "unknown group": ("{core: {hosts: several}}", "{kore: {hosts: several}}", 51,
         "group kore is none of edge, core"),
-    "group that nobody calls": ("{core: {hosts: several}}", "{edge: {hosts: several}}", 50,
+    "group that nobody calls": ("{core: {hosts: several}}", "{edge: {hosts: several}}", 51,
         "group edge: nobody calls its services"),
-    "wrong number of hosts": ("{hosts: several}", "{hosts: many}", 50,
+    "wrong number of hosts": ("{hosts: several}", "{hosts: many}", 51,
         "group core: Invalid enum value 'many'"),
     "missing section": (OBSERVERS, "", 1, "section `observers` is missing"),
     "unknown section": (OBSERVERS, OBSERVERS + "watchers:\n  - a\n", 5,

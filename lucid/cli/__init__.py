@@ -20,6 +20,14 @@ The journey on one machine, all at once: `lucid up`. Step by step:
   lucid replay ID -o session.mp4              watch it
   lucid dev stop                              stop everything
 
+On a deployment with hosts of desktops:
+
+\b
+  lucid policy new office.toml                what a client may do; all is off until you switch it on
+  lucid policy set office.toml                sign it and store it
+  lucid rdp open                              open a desktop; any RDP client may connect
+  lucid rdp list                              see them; `lucid rdp end ID` ends one
+
 \b
 Exit codes:
   0  done; for `verify`: verified
@@ -39,6 +47,8 @@ COMMANDS = {
     "hold": "lucid.cli.life:hold",
     "login": "lucid.cli.login:login",
     "logout": "lucid.cli.login:logout",
+    "policy": "lucid.cli.policy:policy",
+    "rdp": "lucid.cli.rdp:rdp",
     "ready": "lucid.cli.ready:ready",
     "record": "lucid.cli.record:record",
     "release": "lucid.cli.release:release",

@@ -21,6 +21,7 @@ from lucid.contracts.types import (
 from lucid.contracts.xrdp import Address, Height, Width
 from lucid.evidence.policy import Quality
 from lucid.kit.errors import Code
+from lucid.kit.hosts import HostName
 from lucid.kit.routes import Access, Nothing, Route
 
 SERVICE = "rdp-manager"
@@ -32,7 +33,6 @@ PolicyId = Annotated[
         description="Policy id: a UUID in lower case.",
     ),
 ]
-HostName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$", description="An RDP host.")]
 
 
 class CreateRdpSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -194,7 +194,7 @@ CREATE = Route(
 )  # fmt: skip
 LIST = Route(
     SERVICE, "GET", "/rdp/sessions", RdpSessionsQuery, Nothing, RdpSessions,
-    "My desktops; admins see everybody's", access=Access.USER,
+    "My desktops; admins see everybody's", access=Access.USER, errors=(*_KNOWN, Code.PERMISSION),
 )  # fmt: skip
 GET = Route(
     SERVICE, "GET", "/rdp/sessions/{session}", SessionPath, Nothing, RdpSession, "One desktop",
@@ -223,12 +223,12 @@ SET_HOST = Route(
 )  # fmt: skip
 POLICIES = Route(
     SERVICE, "GET", "/trust/policies", PolicyQuery, Nothing, Policies,
-    "My trust policies; admins see everybody's", access=Access.USER,
+    "My trust policies; admins see everybody's", access=Access.USER, errors=(*_KNOWN, Code.PERMISSION),
 )  # fmt: skip
 CREATE_POLICY = Route(
     SERVICE, "POST", "/trust/policies", Nothing, PutPolicy, Policy,
     "Store a trust policy that its owner has signed", access=Access.USER, status=201,
-    errors=(Code.EXISTS, Code.CONFLICT),
+    errors=(Code.QUOTA, Code.EXISTS, Code.CONFLICT),
 )  # fmt: skip
 GET_POLICY = Route(
     SERVICE, "GET", "/trust/policies/{policy}", PolicyPath, Nothing, Policy, "One trust policy",
@@ -237,7 +237,7 @@ GET_POLICY = Route(
 UPDATE_POLICY = Route(
     SERVICE, "PUT", "/trust/policies/{policy}", PolicyPath, PutPolicy, Policy,
     "Replace a trust policy; sessions that run keep the one they began with", access=Access.USER,
-    errors=(*_KNOWN, Code.CONFLICT),
+    errors=(*_KNOWN, Code.EXISTS, Code.CONFLICT),
 )  # fmt: skip
 
 ROUTES = (

@@ -398,7 +398,7 @@ START_MANAGED = Route(
 STOP_MANAGED = Route(
     SERVICE, "POST", "/managed-sessions/{session}/stop", SessionPath, Nothing, Session,
     "End the recording of a desktop; one that has ended is no error", errors=_STATE, idempotent=True,
-    callers=("session-controller",),
+    callers=("rdp-manager", "session-controller"),
 )  # fmt: skip
 GET_MANAGED = Route(
     SERVICE, "GET", "/managed-sessions/{session}", SessionPath, Nothing, Session,

@@ -16,11 +16,12 @@ from lucid.kit.routes import Nothing, Route
 
 SERVICE = "xrdp"
 
-_LISTENER = catalog.load().listeners[SERVICE]
+_LISTENER = catalog.load().listeners["rdp"]
 FIRST_PORT, LAST_PORT = _LISTENER.ports
 LOGIN_PORT = _LISTENER.asks
 """Where listeners ask on loopback whether a password is right."""
-FIRST_DISPLAY = 10
+FIRST_DISPLAY = 100
+"""Beyond the numbers that other X servers of a host take, and ssh."""
 SLOTS_DIRECTORY = "/run/lucid-rdp"
 """Holds a directory for each slot in use, named by its port."""
 X11_DIRECTORY = "x11"

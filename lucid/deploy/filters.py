@@ -122,14 +122,20 @@ def new_secrets(kept: Mapping[str, Any]) -> Any:
 def credentials(
     own: Mapping[str, Mapping[str, str]],
     redis: Mapping[str, str],
+    host: str,
     previous: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Any:
-    """`vault_credentials | lucid_credentials(vault_redis_passwords)`: by service, by name.
+    """`vault_credentials | lucid_credentials(vault_redis_passwords, inventory_hostname)`, by service.
 
-    `previous` has those that are being rotated out, by service.
+    `previous` has those that are being rotated out, by service. Those of a service that may be on several
+    hosts are this host's own.
     """
+    known = catalog.load()
     found = {service: {**secret, **(previous or {}).get(service, {})} for service, secret in own.items()}
-    for service in (user.name for user in plan.redis_users(catalog.load())):
+    for service, given in found.items():
+        if service in known.services and known.may_have_several(known.services[service].group):
+            found[service] = {name: secrets.of_host(secret, host) for name, secret in given.items()}
+    for service in (user.name for user in plan.redis_users(known)):
         found.setdefault(service, {})["redis_password"] = redis[service]
     return found
 

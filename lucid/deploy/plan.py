@@ -114,6 +114,7 @@ def _unit(catalog: Catalog, site: Site, host: Host, service: Service) -> Unit:
             f"lucid-{name}.service" for name in service.calls if catalog.services[name].group in host.groups
         ),
         environment=environment(catalog, site, host, service)
+        | _announced(catalog, site, service)
         | _carried(host, service)
         | _shown(host, service),
         public=any(item.tls is Tls.SERVER for item in service.listen),
@@ -146,6 +147,16 @@ def _url(service: Service, host: Host) -> str:
     """Where other services reach a service on a host."""
     scheme = "http" if service.entry.tls is Tls.NONE else "https"
     return f"{scheme}://{host.address}:{service.entry.port}"
+
+
+def _announced(catalog: Catalog, site: Site, service: Service) -> dict[str, str]:
+    """By which names people reach what other services start for them, where the inventory has such names."""
+    return {
+        f"{name.upper()}_ADDRESSES": ",".join(f"{host.name}={host.public_names[0]}" for host in named)
+        for name, listener in catalog.listeners.items()
+        if listener.announced == service.name
+        and (named := [h for h in site.of_group(catalog.services[listener.service].group) if h.public_names])
+    }
 
 
 def _carried(host: Host, service: Service) -> dict[str, str]:
@@ -233,8 +244,8 @@ def certificates(catalog: Catalog, host: Host) -> tuple[Certificate, ...]:
         ),
         # Not one that services would take for one of their own.
         *(
-            made("rdp", listener.user, unit="listeners", called=people)
-            for listener in catalog.listeners.values()
+            made(name, listener.user, unit="listeners", called=people)
+            for name, listener in catalog.listeners.items()
             if any(service.name == listener.service for service in services)
         ),
         *(made(name, exporter.user) for name, exporter in catalog.exporters.items()),

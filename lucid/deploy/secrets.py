@@ -1,5 +1,6 @@
 """The secrets of a site, each made once at random: what the vault file holds."""
 
+import hmac
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
@@ -45,6 +46,11 @@ def new_password() -> str:
 def new_key() -> str:
     """A secret that members of a replica set prove to each other."""
     return secrets.token_hex(_KEYFILE_SIZE)
+
+
+def of_host(secret: str, host: str) -> str:
+    """What one host is given of a credential that several have: nobody learns the others' from it."""
+    return hmac.digest(secret.encode(), f"lucid credential of host {host}".encode(), "sha256").hex()
 
 
 def new_authority() -> tuple[str, str]:

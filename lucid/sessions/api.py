@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
+from weakref import WeakValueDictionary
 
 import msgspec
 from aiohttp import web
@@ -145,4 +146,5 @@ async def create() -> web.Application:
     database = mongo.context(found.mongodb_url, database_of(contract.SERVICE), MONGO)
     service = kit.build(contract.SERVICE, handlers, resources=[database, fresh, resources], client=client)
     service[VERIFIER] = verifier
+    service[api_managed.STARTS] = WeakValueDictionary()
     return service

@@ -6,8 +6,10 @@ What may be said again, after a crash or an answer that was lost, has the same e
 import asyncio
 import contextlib
 import hashlib
+from weakref import WeakValueDictionary
 
 import msgspec
+from aiohttp import web
 
 from lucid.contracts import session_api as contract
 from lucid.contracts import session_recorder as recorder
@@ -27,6 +29,9 @@ from lucid.sessions.api_store import check, view
 
 POLL_SECONDS = 0.2
 UNDER_WAY = ("starting", "recording", "paused")
+
+STARTS = web.AppKey("starts", WeakValueDictionary[str, asyncio.Lock])
+"""Held by whoever starts a session, by its id."""
 
 handlers = Handlers()
 
@@ -69,23 +74,31 @@ async def get(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
 @handlers.on(contract.START_MANAGED)
 async def start(call: Call, params: SessionPath, body: StartManaged) -> contract.Session:
     """Begins the recording, or finds it begun; in either case the first fragment is durable."""
-    record = await _starting(call, params.session, body.host)
+    # Side by side, one of them could fail by what the other does, and take the session with it.
+    async with call.app[STARTS].setdefault(params.session, asyncio.Lock()):
+        return view(await _start(call, params, body))
+
+
+async def _start(call: Call, path: SessionPath, body: StartManaged) -> Document:
+    record = await _starting(call, path.session, body.host)
     if record["state"] == "recording":
-        return view(await recorded(call, record, await _begun(call, record)))
+        return await recorded(call, record, await _begun(call, record))
     try:
         recording = await begin(call, record, body.display, body.cookie)
-    except LucidError as error:
+    except Conflict as error:
+        # An earlier life of this service has come that far, or another process of it is at it right now.
         if error.code is not Code.EXISTS:
-            await give_up(call, record, error)
             raise
         recording = await _begun(call, record)
+    except LucidError as error:
+        await give_up(call, record, error)
+        raise
     try:
-        return view(await recorded(call, record, recording))
+        return await recorded(call, record, recording)
     except Conflict:
         # It was ended meanwhile: nothing may go on recording that nobody looks after.
-        await call.app[CLIENT].call(
-            recorder.STOP, recorder.StopRecording(params.session), host=record["host"]
-        )
+        stop = recorder.StopRecording(path.session)
+        await call.app[CLIENT].call(recorder.STOP, stop, host=record["host"])
         raise
 
 
@@ -94,7 +107,9 @@ async def stop(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
     """Ends the recording. One that never began is not to begin any more; one that has ended is no error."""
     store, record = call.app[STORE], await _managed(call, params.session)
     if record["state"] == "created":
-        return view(await store.move(params.session, "failed", error="ended before it was started"))
+        with contextlib.suppress(Conflict):  # the same was said a moment ago
+            return view(await store.move(params.session, "failed", error="ended before it was started"))
+        record = await _managed(call, params.session)
     if record["state"] not in UNDER_WAY:
         return view(record)
     try:

@@ -3,7 +3,8 @@
 import re
 
 from lucid import catalog
-from lucid.deploy.flows import ANYBODY, CONTROL, Flow, flows
+from lucid.contracts.xrdp import LOGIN_PORT
+from lucid.deploy.flows import ADMITTED, ANYBODY, CONTROL, Flow, flows
 from lucid.deploy.picture import draw
 from lucid.deploy.rules import render
 from tests.deploy.sites import made
@@ -31,7 +32,8 @@ class TestFlows:
             for f in flows(CATALOG, made())
             if f.user.startswith("lucid-") and f.destination in groups.values()
         }
-        assert found == declared
+        listening = {(groups["rdp"], "lucid-rdp", groups["rdp"], LOGIN_PORT)}
+        assert found == declared | listening
 
     def test_into_the_tron_host_come_ssh_and_the_observer_only_and_nothing_leaves_it(self) -> None:
         found = flows(CATALOG, made())
@@ -42,9 +44,13 @@ class TestFlows:
         assert not [f for f in found if f.source == "tron1"]
 
     def test_a_service_reaches_its_own_stores_only(self) -> None:
-        assert between("rdp1", "data1") == set()
+        assert between("rdp1", "data1") == {("lucid-rdp-manager", 27017)}
         assert ("lucid-session-pipeline", 6379) in between("sess1", "data1")
         assert ("lucid-session-storage", 6379) not in between("sess1", "data1")
+
+    def test_desktops_are_open_to_whom_the_agent_admits(self) -> None:
+        (found,) = [flow for flow in flows(CATALOG, made()) if flow.source == ADMITTED]
+        assert (found.destination, found.port, found.last) == ("rdp1", 13389, 14389)
 
     def test_members_of_a_store_reach_each_other_and_themselves(self) -> None:
         wanted = {("mongodb", 27017), ("redis", 6379), ("redis", 26379)}

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from lucid import catalog
-from lucid.deploy import flows, plan, rules, secrets, signing
+from lucid.deploy import filters, flows, plan, rules, secrets, signing
 from lucid.kit import hosts
 from tests.deploy.sites import made
 
@@ -23,7 +23,8 @@ class TestUnits:
         assert names.index("session-storage") < names.index("chunk-processor") < names.index("session-api")
 
     def test_know_the_urls_of_their_callees_and_of_no_others(self) -> None:
-        recorder = next(iter(plan.units(CATALOG, made(), made().named("rdp1")))).environment
+        units = {unit.name: unit for unit in plan.units(CATALOG, made(), made().named("rdp1"))}
+        recorder = units["session-recorder"].environment
         assert {name for name in recorder if name.startswith("LUCID_URL_")} == {
             "LUCID_URL_SESSION_PIPELINE", "LUCID_URL_CHUNK_PROCESSOR", "LUCID_URL_SESSION_ANCHORING",
         }  # fmt: skip
@@ -68,6 +69,10 @@ class TestUnits:
             for unit in plan.units(CATALOG, made(), host):
                 assert not [word for word in hidden if word in str(unit.environment)]
 
+    def test_that_see_more_of_their_host_than_themselves_are_the_monitor_alone(self) -> None:
+        seen = {u.name: u.reads for h in made().hosts for u in plan.units(CATALOG, made(), h) if u.reads}
+        assert seen == {"resource-monitor": ("host", "connections")}
+
     def test_that_people_may_reach_are_the_gateway_alone(self) -> None:
         public = [u.name for h in made().hosts for u in plan.units(CATALOG, made(), h) if u.public]
         assert public == ["api-gateway"]
@@ -82,6 +87,29 @@ class TestSecrets:
         assert again.vault_ca_key == first.vault_ca_key
         assert again.vault_credentials == first.vault_credentials
         assert again.vault_mongodb_keys != first.vault_mongodb_keys
+
+    def test_of_services_on_several_hosts_are_another_on_each_and_the_vault_s_on_none(self) -> None:
+        """The log takes a recorder's key once, as that of one host."""
+        vault = secrets.complete(CATALOG, {})
+        given = {
+            host: filters.credentials(
+                vault.vault_credentials,
+                vault.vault_redis_passwords,
+                host,
+                {"session-recorder": {"recorder_key_previous": "ab" * 32}},
+            )
+            for host in ("rdp1", "rdp2")
+        }
+        first, second = (given[host]["session-recorder"] for host in ("rdp1", "rdp2"))
+        assert set(first) == {"recorder_key", "recorder_key_previous"}
+        original = {*vault.vault_credentials["session-recorder"].values(), "ab" * 32}
+        assert len({*first.values(), *second.values()} - original) == 4
+        assert all(len(bytes.fromhex(key)) == 32 for key in first.values())
+        assert given["rdp1"]["session-api"] == given["rdp2"]["session-api"]
+        assert (
+            given["rdp1"]["session-api"]["closing_key"]
+            == vault.vault_credentials["session-api"]["closing_key"]
+        )
 
     def test_do_not_show_themselves(self) -> None:
         assert repr(secrets.complete(CATALOG, {})) == "Secrets(***)"

@@ -11,8 +11,10 @@ from lucid.contracts import session_pipeline as pipeline
 from lucid.contracts.session_recorder import StartRecording
 from lucid.contracts.types import SessionPath
 from lucid.kit.client import ServiceClient
+from lucid.sessions.policy import policy_sha256
 from lucid.sessions.recording_state import State
 from lucid.sessions.spool import Spool
+from tests.faults.recordings import AGREED
 
 QUOTA = 2**40
 
@@ -40,7 +42,7 @@ def _ended(session: str, chunks: int) -> State:
         cookie="0" * 32,
         frame_rate=30,
         quality="high",
-        policy_sha256="0" * 64,
+        policy_sha256=policy_sha256(AGREED),
         max_bytes=100 * 1024**3,
     )
     end_ms = chunks * 1000

@@ -10,10 +10,11 @@ import pytest
 from lucid.contracts import session_recorder as contract
 from lucid.kit.client import ServiceClient
 from lucid.kit.errors import NotFound
+from lucid.sessions.policy import policy_sha256
 from lucid.sessions.recording_state import State
 from lucid.sessions.spool import Spool
 from tests.deployment import Deployment
-from tests.faults.recordings import BEHIND, STORES, proved, stop, view
+from tests.faults.recordings import AGREED, BEHIND, STORES, proved, stop, view
 from tests.faults.spooled import QUOTA, leave_behind
 from tests.sessions.screens import Screen
 from tests.sessions.waiting import until
@@ -118,7 +119,7 @@ async def unanswered(
             cookie=screen.cookie.hex(),
             frame_rate=10,
             quality="low",
-            policy_sha256="0" * 64,
+            policy_sha256=policy_sha256(AGREED),
             max_bytes=2**30,
         )
         session.save_state(msgspec.json.encode(State(request=request, phase="recording", started_ms=0)))

@@ -29,7 +29,8 @@ def small_catalog(**contracts: tuple[str, bool]) -> catalog.Catalog:
         for i, (name, (contract, expose)) in enumerate(contracts.items())
     ]
     return catalog.parse(
-        "stores: {}\nobservers: {}\nexporters: {}\ncarriers: {}\nservices:" + "".join(services), "small.yml"
+        "groups: {}\nstores: {}\nobservers: {}\nexporters: {}\ncarriers: {}\nservices:" + "".join(services),
+        "small.yml",
     )
 
 

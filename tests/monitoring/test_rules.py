@@ -13,6 +13,7 @@ import yaml
 from prometheus_client import REGISTRY
 
 from lucid import catalog
+from lucid.rdp import monitor_metrics
 from roles.node_exporter.files.usr.local.libexec.lucid import host_metrics
 
 DIRECTORY = Path(__file__).parents[2] / "files/prometheus"
@@ -62,6 +63,10 @@ def test_are_about_metrics_that_services_and_hosts_have() -> None:
         sample
         for metric in REGISTRY.collect()
         for sample in (metric.name, *(f"{metric.name}_{end}" for end in ("total", "bucket", "count")))
+    }
+    known |= {f"lucid_rdp_{name}{end}" for name in monitor_metrics.OF_HOST for end in ("", "_total")}
+    known |= {
+        f"lucid_rdp_session_{name}{end}" for name in monitor_metrics.OF_SESSIONS for end in ("", "_total")
     }
     known |= set(re.findall(r"lucid_\w+", Path(host_metrics.__file__).read_text()))
     named = set(re.findall(r"(?:[a-z]+:)?\blucid_\w+", "\n".join(rule["expr"] for rule in rules())))

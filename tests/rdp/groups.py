@@ -27,6 +27,7 @@ class Real:
     def __init__(self, root: Path, tops: Mapping[str, Path]) -> None:
         self.root = root
         self.tops = tops
+        self.processes: list[subprocess.Popen[str]] = []
 
     def unit(self, port: int, name: str) -> None:
         """Makes a slot with one unit."""
@@ -45,6 +46,7 @@ class Real:
         )
         command = [sys.executable, "-I", "-c", waiting]
         made = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.processes.append(made)
         for top in self.tops.values():
             (self.slice(top, port) / unit / "cgroup.procs").write_text(str(made.pid))
         return made
@@ -94,11 +96,15 @@ def real(directory: Path) -> Iterator[Real]:
     tops = {each: MOUNT / each / name for each in HIERARCHIES}
     root = directory / "cgroup"
     root.mkdir()
+    made = Real(root, tops)
     try:
         for each, top in tops.items():
             top.mkdir()
             (root / each).symlink_to(top)
-        yield Real(root, tops)
+        yield made
     finally:
+        for process in made.processes:
+            process.kill()
+            leave(process)
         for top in tops.values():
             remove(top)

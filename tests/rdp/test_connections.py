@@ -161,7 +161,7 @@ class TestMessages:
         bare = struct.pack("=IHHII", 16 + 72, 20, 0, 1, 0) + bytes(72)
         assert inet_diag.connections(bare) == ([], False)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(data=st.data())
     def test_that_are_anything_at_all_are_understood_or_refused(self, data: st.DataObject) -> None:
         changed = bytearray(ANSWER)

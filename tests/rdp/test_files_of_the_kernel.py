@@ -86,7 +86,7 @@ class TestAnyText:
         assert parse(PARSERS[parse]) is not None
 
     @pytest.mark.parametrize("parse", PARSERS)
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(data=st.data())
     def test_is_understood_or_refused(self, parse: Callable[[str], object], data: st.DataObject) -> None:
         good = PARSERS[parse]

@@ -33,7 +33,7 @@ def test_the_listener_serves_one_desktop_by_tls_alone() -> None:
     )
     assert (shared["autorun"], shared["require_credentials"]) == ("Lucid", "true")
     assert shared["certificate"] == "/run/credentials/lucid-xrdp@13395.service/rdp.crt"
-    assert desktop["port"] == "/run/xrdp/sockdir/xrdp_display_16"
+    assert desktop["port"] == "/run/xrdp/sockdir/xrdp_display_106"
     assert (desktop["pamusername"], desktop["pampassword"], desktop["password"]) == ("13395", "same", "ask")
 
 
@@ -52,7 +52,7 @@ def test_the_clipboard_goes_only_the_ways_that_are_named(clipboard: Clipboard) -
     any_way = clipboard.to_desktop or clipboard.from_desktop
     found, shared = parsed(xrdp_config.xrdp_ini(PORT, given)), parsed(xrdp_config.sesman_ini(given))
     assert found["Channels"]["cliprdr"] == ("true" if any_way else "false")
-    assert found["Lucid"].get("chansrvport") == ("DISPLAY(16)" if any_way else None)
+    assert found["Lucid"].get("chansrvport") == ("DISPLAY(106)" if any_way else None)
     security = shared["Security"]
     # Files never: chansrv would need a file system of its own for them.
     assert security["RestrictOutboundClipboard"] == ("file" if clipboard.from_desktop else "all")
@@ -77,4 +77,4 @@ def test_the_desktop_is_told_numbers_alone() -> None:
     """A shell reads them: nothing that a policy holds may be more than a number there."""
     given: TrustPolicy = policy(idle_seconds=120)
     lines = xrdp_config.desktop_settings(PORT, given, 1280, 720).splitlines()
-    assert lines == ["DISPLAY_NUMBER=16", "WIDTH=1280", "HEIGHT=720", "CHANNELS=0", "IDLE_SECONDS=120"]
+    assert lines == ["DISPLAY_NUMBER=106", "WIDTH=1280", "HEIGHT=720", "CHANNELS=0", "IDLE_SECONDS=120"]

@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 
 from lab import place
-from lab.prove import DISPLAY
 from lucid.cli.api import Api, ApiError
 from lucid.cli.bundle import fetch_bundle
 from lucid.cli.desktop import Desktop
@@ -29,6 +28,8 @@ from lucid.evidence.manifest import Manifest
 from lucid.evidence.verify import verify
 from tests.site.standing import Site
 
+DISPLAY = 10
+"""Of lab/desktop.yml."""
 PAUSE_SECONDS = 0.25
 LATE_SECONDS = 1.0
 

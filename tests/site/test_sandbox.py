@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lucid import catalog
-from lucid.catalog import Service
+from lucid.catalog import Service, Sight
 from tests.site import probing
 from tests.site.reachable import SECONDS, Reach, differences
 from tests.site.standing import Site
@@ -148,8 +148,18 @@ class TestAServiceMayNot:
         assert [path for path in inside.found[name]["readable"] if not path.startswith(own)] == []
 
     def test_make_calls_that_are_not_for_services(self, inside: Inside, name: str) -> None:
-        made = {call: how for call, how in inside.found[name]["calls"].items() if how not in REFUSED}
-        assert not made
+        made = {call for call, how in inside.found[name]["calls"].items() if how not in REFUSED}
+        assert made == ({"netlink socket"} if Sight.CONNECTIONS in SERVICES[name].reads else set())
+
+    def test_see_figures_of_its_host_unless_the_catalogue_says_so(self, inside: Inside, name: str) -> None:
+        outcomes = set(inside.found[name]["figures"].values())
+        if Sight.HOST in SERVICES[name].reads:
+            assert outcomes == {"done"}
+        else:
+            assert outcomes <= REFUSED
+
+    def test_change_the_network(self, inside: Inside, name: str) -> None:
+        assert inside.found[name]["network"] in REFUSED
 
     def test_see_other_processes(self, inside: Inside, name: str) -> None:
         assert inside.found[name]["processes"] == {}

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from lab.place import REPOSITORY
+from lucid.deploy.secrets import of_host
 from tests.site import probing
 from tests.site.probes import leaks
 from tests.site.secret_forms import forms, leaves
@@ -40,6 +41,13 @@ def known(site: Site) -> dict[str, list[str]]:
     """Every secret of the site in all its forms, by name."""
     state = site.lab.state
     found = dict(leaves("", vault(site)))
+    found |= {
+        f"{secret}@{host.name}": of_host(found[secret], host.name)
+        for service in site.catalog.services.values()
+        if site.catalog.may_have_several(service.group)
+        for secret in (f"vault_credentials.{service.name}.{name}" for name in service.credentials)
+        for host in site.described.of_group(service.group)
+    }
     found["operator"] = msgspec.json.decode((state / "operator.json").read_bytes())["password"]
     found["vault password"] = (state / "vault-password").read_text().strip()
     found["key of the deploying user"] = site.lab.ssh_config.with_name("key").read_text()
@@ -94,24 +102,30 @@ class TestOnEveryHost:
     ) -> None:
         rotated = vault(site).get("vault_rotation", {})
         for name, service in site.catalog.services.items():
+            hosts = [host.name for host in site.described.of_group(service.group)]
+            own = site.catalog.may_have_several(service.group)
             for credential in service.credentials:
                 secret = f"vault_credentials.{name}.{credential}"
-                wanted = {
-                    f"{host.name}:{directory}/{credential}"
-                    for host in site.described.of_group(service.group)
-                    for directory in (
-                        f"/etc/lucid/credentials/{name}",
-                        f"/run/credentials/lucid-{name}.service",
-                    )
-                }
-                where = {
-                    f"{host}:{path}"
-                    for host, answer in searched.items()
-                    for path, found in answer["files"].items()
-                    if secret in found["secrets"]
-                }
-                # One that is being rotated may still be on its way.
-                assert where == wanted or (credential in rotated and where < wanted), secret
+                held = (
+                    {f"{secret}@{host}": [host] for host in hosts} | {secret: []} if own else {secret: hosts}
+                )
+                for form, holders in held.items():
+                    wanted = {
+                        f"{host}:{directory}/{credential}"
+                        for host in holders
+                        for directory in (
+                            f"/etc/lucid/credentials/{name}",
+                            f"/run/credentials/lucid-{name}.service",
+                        )
+                    }
+                    where = {
+                        f"{host}:{path}"
+                        for host, answer in searched.items()
+                        for path, found in answer["files"].items()
+                        if form in found["secrets"]
+                    }
+                    # One that is being rotated may still be on its way.
+                    assert where == wanted or (credential in rotated and where < wanted), form
 
 
 def _closed(path: str, owner: str) -> bool:
