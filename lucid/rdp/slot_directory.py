@@ -98,9 +98,9 @@ class Directory:
 
 
 def _make(path: Path, mode: int) -> None:
-    """A directory of just this mode, and of its parent's group, which what is made in it gets too (set-group-ID).
+    """A directory of just this mode, and of its parent's group, which what is made in it gets too.
 
-    The sandbox forbids to set that bit, and a chmod(2) without it would take it away.
+    Such a directory has the set-group-ID bit. The sandbox forbids to set that bit, and a chmod(2) without it would take it away.
     """
     before = os.umask(
         0

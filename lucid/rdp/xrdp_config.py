@@ -148,6 +148,8 @@ EndSection
 
 {sections}Section "Monitor"
     Identifier "Monitor"
+    HorizSync 30-80
+    VertRefresh 60-75
 EndSection
 
 Section "Device"
@@ -162,7 +164,7 @@ Section "Screen"
     DefaultDepth 24
     SubSection "Display"
         Depth 24
-        Modes "1280x720"
+        Modes "640x480" "800x600" "1024x768" "1280x720" "1280x1024" "1600x900" "1920x1080"
     EndSubSection
 EndSection
 """
