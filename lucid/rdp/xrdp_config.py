@@ -143,6 +143,7 @@ EndSection
 
 Section "Module"
     Load "fb"
+    Load "glamoregl"
     Load "xorgxrdp"
 EndSection
 
