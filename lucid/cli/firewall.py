@@ -96,5 +96,6 @@ def _table(found: tuple[Flow, ...]) -> Table:
         first = (flow.source, flow.user) != before
         before = (flow.source, flow.user)
         source, user = (flow.source, flow.user) if first else ("", "")
-        table.add_row(source, user, flow.destination, str(flow.port), flow.why)
+        ports = f"{flow.port}–{flow.last}" if flow.last else str(flow.port)
+        table.add_row(source, user, flow.destination, ports, flow.why)
     return table

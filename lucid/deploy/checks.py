@@ -60,16 +60,17 @@ def _sockets(catalog: Catalog, host: Host) -> Iterator[tuple[str, int]]:
         if service.group in host.groups:
             yield from ((service.name, listen.port) for listen in service.listen)
     for name, store in catalog.stores.items():
-        if store.group in host.groups:
-            yield from ((name, port) for port in store.ports)
+        yield from ((name, port) for port in store.ports if store.group in host.groups)
     for name, observer in catalog.observers.items():
-        if observer.group in host.groups:
-            yield from ((name, port) for port in observer.ports)
-    for name, exporter in catalog.exporters.items():
-        yield name, exporter.port
+        yield from ((name, port) for port in observer.ports if observer.group in host.groups)
+    yield from ((name, exporter.port) for name, exporter in catalog.exporters.items())
     for name, carrier in catalog.carriers.items():
-        if name in host.carriers:
-            yield from ((name, port) for port in carrier.ports)
+        yield from ((name, port) for port in carrier.ports if name in host.carriers)
+    for name, listener in catalog.listeners.items():
+        owner = catalog.services.get(listener.service)
+        if owner is not None and owner.group in host.groups:
+            first, last = listener.ports
+            yield from ((name, port) for port in (listener.asks, *range(first, last + 1)))
 
 
 def _segments(site: Site) -> Iterator[str]:

@@ -37,6 +37,10 @@ class ControllerSettings(settings.Common, frozen=True, kw_only=True):
     """How long a desktop waits for people."""
 
     host_name: Annotated[str, msgspec.Meta(description="this host's name; empty: ask the system")] = ""
+    boot_id: Annotated[
+        str, msgspec.Meta(description="names this boot of the host; empty: ask the kernel")
+    ] = ""
+    """A unit says it: its sandbox hides the kernel's own."""
     first_login_seconds: Annotated[
         float,
         msgspec.Meta(
@@ -105,7 +109,7 @@ async def create() -> web.Application:
     """The application of session-controller."""
     found = settings.load(ControllerSettings)
     host = found.host_name or socket.gethostname()
-    boot = (await asyncio.to_thread(BOOT.read_text)).strip()
+    boot = found.boot_id or (await asyncio.to_thread(BOOT.read_text)).strip()
     terms = Terms(first_login=found.first_login_seconds, disconnected=found.disconnected_seconds)
 
     async def resources(app: web.Application) -> AsyncIterator[None]:

@@ -159,35 +159,44 @@ class Keeper:
         metrics.begin_seconds.observe(now() - record.began)
 
     async def _end(self, session: str) -> None:
-        """One try. Nobody may be connected to a desktop that is not recorded: cut off first."""
+        """One try."""
         await self._tasks.cancel(f"begin:{session}")
-        port = self.book.find(session).begin.port
-        if self.book.find(session).state == "ending":
-            async with self.peers.alone_at(port):
-                cut_off = await self._done(session, "the client", self.peers.close(port))
-                await self._settle(session, stop=cut_off)
-                if not cut_off or not await self._done(session, "the desktop", self.peers.end(port)):
-                    return
-                record = await self.book.change(session, lambda record: life.ended(record, now(), now_ms()))
+        if self.book.find(session).state == "ended":
+            await self._settle(session)
+            return
+        async with self.peers.alone_at(self.book.find(session).begin.port):
+            over = await self._end_desktop(self.book.find(session))
+        if over:
+            record = await self.book.change(session, lambda record: life.ended(record, now(), now_ms()))
             log.info("session ended", session_id=session, ending=record.ending, detail=record.detail)
             metrics.sessions_ended_total.labels(record.ending).inc()
             metrics.session_seconds.observe(now() - record.began)
-        else:
-            await self._settle(session, stop=True)
 
-    async def _settle(self, session: str, *, stop: bool) -> None:
+    async def _end_desktop(self, record: Record) -> bool:
+        """Cut off first: nobody may be connected to a desktop that is not recorded."""
+        session, port = record.session, record.begin.port
+        cut_off = await self._done(session, "the client", self.peers.close(port))
+        await self._report(record)
+        if not cut_off:
+            return False
+        if life.has_last_frame(record):
+            await self._stop(record)
+        return await self._done(session, "the desktop", self.peers.end(port))
+
+    async def _settle(self, session: str) -> None:
         """Tells session-api what it must know. While it is out of reach, that stays to be done."""
-        record = self.book.find(session)
-        if record.violation is not None and await self._done(
-            session, "the violation", self.peers.report(session, record.violation)
-        ):
-            metrics.violations_total.labels(record.violation.kind).inc()
+        await self._report(self.book.find(session))
+        await self._stop(self.book.find(session))
+
+    async def _report(self, record: Record) -> None:
+        session, violation = record.session, record.violation
+        if violation and await self._done(session, "the log", self.peers.report(session, violation)):
+            metrics.violations_total.labels(violation.kind).inc()
             await self.book.change(session, life.reported)
-        if (
-            stop
-            and record.recorded
-            and await self._done(session, "the recording", self.peers.stop_recording(session))
-        ):
+
+    async def _stop(self, record: Record) -> None:
+        session = record.session
+        if record.recorded and await self._done(session, "the recording", self.peers.stop_recording(session)):
             await self.book.change(session, life.stopped)
 
     async def _done(self, session: str, what: str, step: Awaitable[None]) -> bool:

@@ -139,6 +139,11 @@ def ended(record: Record, now: float, now_ms: int) -> Record:
     return msgspec.structs.replace(record, state="ended", ended=now, ended_ms=now_ms, client=None)
 
 
+def has_last_frame(record: Record) -> bool:
+    """Whether its recording still runs, as far as is known, and so is to be ended before its desktop."""
+    return record.recorded and record.ending not in {"violation", "not_recorded"}
+
+
 def stopped(record: Record) -> Record:
     """Its recording is known to be over."""
     return msgspec.structs.replace(record, recorded=False)

@@ -58,6 +58,15 @@ class TestTheSite:
             problem == "host one: node-exporter and api-gateway both want port 9100; give each group its host"
         )
 
+    def test_keeps_the_ports_of_sessions_free(self) -> None:
+        (listener,) = SHIPPED.listeners.values()
+        public = {"lucid_public_ports": {"api-gateway": listener.ports[1]}}
+        found = site.parse(GROUPS, {"one": VARIABLES | public})
+        (problem,) = checks.problems(found.adapted(SHIPPED), found)
+        assert problem.endswith(
+            f" and api-gateway both want port {listener.ports[1]}; give each group its host"
+        )
+
     def test_may_not_have_an_even_number_of_data_hosts(self) -> None:
         two = {**GROUPS, "data": ["one", "two"]}
         found = site.parse(

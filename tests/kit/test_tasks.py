@@ -209,3 +209,11 @@ async def test_a_service_that_stops_ends_its_tasks_before_its_resources() -> Non
     await asyncio.sleep(0)
     await runner.cleanup()
     assert order == ["task", "resource"]
+
+
+async def test_a_task_that_is_not_wanted_any_more_is_ended(tasks: Tasks) -> None:
+    tasks.start("waits", asyncio.Event().wait)  # type: ignore[arg-type]  # it never returns
+    await tasks.cancel("waits")
+    assert not tasks.running("waits")
+    await tasks.cancel("waits")
+    assert not tasks.failing

@@ -28,8 +28,8 @@ SETTINGS = {
     "BLOCK_TIME_SECONDS": "0.3",
     "ANCHOR_INTERVAL_SECONDS": "1",
     "ANCHOR_POLL_SECONDS": "0.1",
-    "RECORDER_LOST_SECONDS": "2",
-    "FIRST_LOGIN_SECONDS": "8",
+    "RECORDER_LOST_SECONDS": "60",
+    "FIRST_LOGIN_SECONDS": "7",
     "DISCONNECTED_SECONDS": "3",
 }
 CHAIN = ("auth-service", "blockchain-engine", "session-anchoring")

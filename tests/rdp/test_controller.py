@@ -143,21 +143,24 @@ class TestViolations:
     async def test_a_recorder_may_restart_but_not_stay_away(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(judging, "RESTART_SECONDS", {"end": 4.0, "gap": 60.0})
-        strict, port = await site.used()
-        lenient, other = await site.used(on_recorder_loss="gap")
+        monkeypatch.setattr(judging, "RESTART_SECONDS", {"end": 3.0, "gap": 60.0})
+        monkeypatch.setattr(watch, "TELL_SECONDS", 1.0)
+        (strict, port), (lenient, other) = await asyncio.gather(
+            site.used(), site.used(on_recorder_loss="gap")
+        )
         await site.house.stop("session-recorder")
-        await wait(2)
+        await wait(1)
         await site.house.start("session-recorder")
         await until(lambda: site.records(strict))
         assert (await site.get(strict)).state == "connected"
         await site.house.stop("session-recorder")
+        session, begin = await site.create()
+        refused = asyncio.create_task(refusal(site.begin(session, begin)))
         found = await site.comes_to(strict, "ended", 25)
-        assert (found.ending, found.detail) == ("violation", "its recorder was out of reach for 4 s")
+        assert (found.ending, found.detail) == ("violation", "its recorder was out of reach for 3 s")
         assert port not in site.displays.desks
         assert (await site.get(lenient)).state == "connected", "its policy says: a gap"
-        session, begin = await site.create()
-        assert isinstance(await refusal(site.begin(session, begin)), Unavailable), "no recorder, no session"
+        assert isinstance(await refused, Unavailable), "no recorder, no session"
         none = await site.get(session)
         assert (none.state, none.ending) == ("ended", "not_recorded")
         assert begin.port not in site.displays.desks
@@ -166,6 +169,7 @@ class TestViolations:
         assert other in site.displays.desks
         assert await site.violations(strict) == [("recorder_lost", found.detail)]
         assert (await site.end(lenient)).ending == "requested"
+        assert (await site.closed(lenient)).end_reason == "stopped"
         assert (await site.closed(session)).state == "failed"
 
 

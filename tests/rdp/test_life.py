@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucid.contracts.session_controller import Begin
+from lucid.contracts.session_controller import Begin, Ending
 from lucid.contracts.xrdp import Slot
 from lucid.evidence.policy import TrustPolicy
 from lucid.rdp import judging, life
@@ -307,3 +307,9 @@ class TestOrphans:
     def test_a_port_is_taken_until_nothing_is_left(self) -> None:
         assert life.at_port(PORT, {SESSION: record(state="ending")}) is not None
         assert life.at_port(PORT, {SESSION: record(state="ended")}) is None
+
+
+@pytest.mark.parametrize(("ending", "expected"), [("requested", True), ("violation", False)])
+def test_only_a_recording_that_runs_holds_up_the_end(ending: Ending, expected: bool) -> None:
+    assert life.has_last_frame(life.ending(record(), End(ending, "x"), 1)) is expected
+    assert not life.has_last_frame(life.ending(record(recorded=False), End(ending, "x"), 1))

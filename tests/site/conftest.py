@@ -41,6 +41,7 @@ def deployed(lab: Lab) -> Site:
     _say("site.yml", journey.deploy(lab))
     begun = time.monotonic()
     journey.prove(lab, 5)
+    journey.play(lab, "lab/desktop.yml")
     _say("a recording, proved", time.monotonic() - begun)
     return Site(lab)
 
