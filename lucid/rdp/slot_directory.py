@@ -18,9 +18,9 @@ from lucid.evidence.policy import TrustPolicy
 from lucid.rdp import xrdp_config
 
 _FILE, _GROUP_FILE = 0o600, 0o640
-_DIRECTORY = 0o2750
-_SOCKETS = 0o3777
-"""Anybody may make a socket, whose group is the slot's; its maker and the directory's owner may remove it."""
+_DIRECTORY = 0o750
+_SOCKETS = 0o1777
+"""Anybody may make a socket; its maker and the directory's owner may remove it."""
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,11 +67,9 @@ class Directory:
 
     def make(self, desktop: Desktop, policy: TrustPolicy, cookie: str) -> None:
         """All that the units read. Raises OSError."""
-        self.path.mkdir(mode=_DIRECTORY)
-        self.path.chmod(_DIRECTORY)
+        _make(self.path, _DIRECTORY)
         for name in (X11_DIRECTORY, "sockets"):
-            (self.path / name).mkdir()
-            (self.path / name).chmod(_SOCKETS)
+            _make(self.path / name, _SOCKETS)
         port = self._port
         settings = xrdp_config.desktop_settings(port, policy, desktop.width, desktop.height)
         self._write("cookie", cookie.encode() + b"\n", _FILE)
@@ -97,6 +95,20 @@ class Directory:
             file.write(content)
         new.chmod(mode)
         new.rename(self.path / name)
+
+
+def _make(path: Path, mode: int) -> None:
+    """A directory of just this mode, and of its parent's group, which what is made in it gets too (set-group-ID).
+
+    The sandbox forbids to set that bit, and a chmod(2) without it would take it away.
+    """
+    before = os.umask(
+        0
+    )  # the whole process's; all other files here are made with modes that allow too little
+    try:
+        path.mkdir(mode)
+    finally:
+        os.umask(before)
 
 
 def in_use(root: Path) -> list[int]:

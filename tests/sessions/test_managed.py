@@ -18,8 +18,9 @@ from lucid.contracts import session_api as contract
 from lucid.contracts import session_recorder as recorder
 from lucid.contracts.managed_sessions import CreateManaged, StartManaged
 from lucid.contracts.types import SessionPath
-from lucid.evidence import dsse
+from lucid.evidence import policy as policies
 from lucid.evidence import trust as trust_file
+from lucid.evidence.policy import TrustPolicy
 from lucid.evidence.steps import Outcome, Report
 from lucid.evidence.verify import verify
 from lucid.kit.client import ServiceClient
@@ -40,7 +41,9 @@ SETTINGS = {
 CHAIN = ("auth-service", "blockchain-engine", "session-anchoring")
 BEHIND = ("session-storage", "chunk-processor", "session-pipeline")
 MANAGER, CONTROLLER = "rdp-manager", "session-controller"
-TRUST = dsse.sign("application/vnd.lucid.test+json", b"{}", Ed25519PrivateKey.generate()).decode()
+OWNER = Ed25519PrivateKey.generate()
+POLICY = TrustPolicy(name="desk", owner_key=OWNER.public_key().public_bytes_raw().hex())
+TRUST = policies.sign(POLICY, OWNER).decode()
 
 
 @pytest.fixture(autouse=True)
