@@ -27,7 +27,7 @@ from lucid.rdp.manager_parts import (
     visible,
     whose,
 )
-from lucid.rdp.opening import Admitted
+from lucid.rdp.opening import Admitted, check_reachable
 from lucid.rdp.placement import MIB, Need, NoRoomError, choose
 from lucid.rdp.policies import owned_policy
 
@@ -101,8 +101,7 @@ async def connect(call: Call, params: SessionPath, body: contract.Connect) -> co
 async def disconnect(call: Call, params: SessionPath, _: Nothing) -> contract.RdpSession:
     """Cuts off whoever is connected."""
     desktop = await desktop_of(call, params.session)
-    if "live" not in desktop:
-        raise Conflict("the desktop has ended", code=Code.SESSION_STATE, state="ended")
+    check_reachable(desktop)
     try:
         told = await call.app[CLIENT].call(controller.DISCONNECT, params, host=desktop["host"])
     except NotFound:

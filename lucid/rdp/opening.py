@@ -77,12 +77,7 @@ class Opener:
 
     async def admit(self, desktop: Document, address: str) -> Admitted:
         """Lets one client in from `address`, once; whoever is connected is cut off. Raises LucidError."""
-        if desktop["state"] not in REACHABLE:
-            raise Conflict(
-                f"the desktop is {desktop['state']}; only one that is {', '.join(REACHABLE)} lets clients in",
-                code=Code.SESSION_STATE,
-                state=desktop["state"],
-            )
+        check_reachable(desktop)
         password = one_time_password.generate()
         admission = Admission(
             client=address,
@@ -120,3 +115,13 @@ class Opener:
         )
         path = SessionPath(desktop["_id"])
         await self._client.call(controller.BEGIN, path, begin, host=desktop["host"], seconds=OPEN_SECONDS)
+
+
+def check_reachable(desktop: Document) -> None:
+    """Raises Conflict 4007 where no client can be connected."""
+    if (state := desktop["state"]) not in REACHABLE:
+        raise Conflict(
+            f"the desktop is {state}; only one that is {', '.join(REACHABLE)} has clients",
+            code=Code.SESSION_STATE,
+            state=state,
+        )

@@ -123,8 +123,7 @@ class Watcher:
         self._silent_since.pop(host, None)
         await self._write_answered(host)
         sessions = {session.session: session for session in told.sessions}
-        for desktop in desktops:
-            await self._compare(desktop, sessions.pop(desktop["_id"], None))
+        await asyncio.gather(*(self._compare(each, sessions.pop(each["_id"], None)) for each in desktops))
         await self._end_strays(host, [each for each in sessions.values() if each.state != "ended"])
 
     async def _compare(self, desktop: Document, told: controller.RdpSession | None) -> None:
@@ -140,7 +139,7 @@ class Watcher:
         if desktop["state"] == "starting" and left_behind:
             detail = "whoever started it did not come to an end with it"
             desktop = await self._desktops.decide_end(desktop["_id"], "failed", detail)
-        if desktop["closing"]:
+        if desktop["closing"] and (told is None or told.state != "ending"):
             await self._ender.end(desktop)
 
     async def _end_strays(self, host: str, strays: list[controller.RdpSession]) -> None:

@@ -37,13 +37,24 @@ async def rdp(
     structlog.configure(**before)
 
 
+@pytest.fixture
+def alone(tmp_path: Path) -> Lucid:
+    """The command of somebody whom no deployment answers."""
+    env = {"XDG_CONFIG_HOME": str(tmp_path), "LUCID_STATE": str(tmp_path), "LUCID_TOKEN": "x"}
+    return commands(env | {"LUCID_API": "https://127.0.0.1:9"})
+
+
 def speaking(rdp: Site, home: Path, token: str) -> Lucid:
     """The `lucid` command of somebody with a token and a home of their own, and no display."""
     home.mkdir()
-    (home / "token").write_text(token)
     address = f"https://127.0.0.1:{rdp.house.ports['api-gateway']}"
     env = {"XDG_CONFIG_HOME": str(home), "DISPLAY": "", "LUCID_CA": str(rdp.house.tls / "ca.crt")}
     env |= {"LUCID_API": address, "LUCID_TOKEN": token, "LUCID_STATE": str(home / "none")}
+    return commands(env)
+
+
+def commands(env: dict[str, str]) -> Lucid:
+    """The command in this environment; it is to end with an exit code."""
 
     async def run(*arguments: str, code: int = 0) -> Result:
         answer = await asyncio.to_thread(invoke, *arguments, env=env)
@@ -105,9 +116,9 @@ class TestPolicies:
         ],
     )
     async def test_at_fault_are_said_to_be_before_anything_is_sent(
-        self, lucid: Lucid, tmp_path: Path, text: str, words: str
+        self, alone: Lucid, tmp_path: Path, text: str, words: str
     ) -> None:
-        assert words in (await lucid("policy", "set", written(tmp_path, text), code=2)).stderr
+        assert words in (await alone("policy", "set", written(tmp_path, text), code=2)).stderr
 
     async def test_by_another_key_are_refused_with_what_to_do(self, lucid: Lucid, tmp_path: Path) -> None:
         await lucid("policy", "set", written(tmp_path, 'name = "one"'))

@@ -32,7 +32,7 @@ P = TypeVar("P", bound=msgspec.Struct)
 R = TypeVar("R")
 
 ADDRESS = "203.0.113.7"
-QUICK = {"RDP_POLL_SECONDS": "0.3", "RDP_SESSION_MEMORY_MB": "1", "RDP_DISK_RESERVE_MB": "1"}
+QUICK = {"RDP_POLL_SECONDS": "0.5", "RDP_SESSION_MEMORY_MB": "1", "RDP_DISK_RESERVE_MB": "1"}
 
 
 def signed(key: Ed25519PrivateKey, name: str = "office", **more: Any) -> str:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
 from lucid.kit.errors import Invalid
@@ -44,6 +45,7 @@ class TestTheFile:
         for channel in ("clipboard.to_desktop", "clipboard.from_desktop"):
             assert rendered(channel)["redirectclipboard"] == "1"
 
+    @settings_of_hypothesis(max_examples=60)
     @given(st.text(max_size=40), st.text(max_size=40), st.lists(st.sampled_from(CHANNELS)))
     def test_has_the_same_lines_whatever_is_put_into_it(
         self, address: str, user: str, allowed: list[str]
