@@ -29,7 +29,7 @@ def command(program: str, connection: Connection) -> list[str]:
         f"/v:{host}:{connection.port}",
         f"/u:{connection.user}",
         "/d:",
-        "/from-stdin",
+        "/from-stdin:force",
         "/sec:tls",
         f"/cert:fingerprint:sha256:{fingerprint(connection)}",
         f"/size:{connection.session.width}x{connection.session.height}",

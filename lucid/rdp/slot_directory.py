@@ -100,11 +100,10 @@ class Directory:
 def _make(path: Path, mode: int) -> None:
     """A directory of just this mode, and of its parent's group, which what is made in it gets too.
 
-    Such a directory has the set-group-ID bit. The sandbox forbids to set that bit, and a chmod(2) without it would take it away.
+    Such directories have the set-group-ID bit. The sandbox forbids to set it, and a chmod(2) without it would
+    take it away.
     """
-    before = os.umask(
-        0
-    )  # the whole process's; all other files here are made with modes that allow too little
+    before = os.umask(0)  # of the whole process: its other files are made with modes that need none
     try:
         path.mkdir(mode)
     finally:
