@@ -39,11 +39,11 @@ lint: setup ## formatting, linters, types, layers
 	@if [ -x $(BIN)/ansible-lint ]; then $(BIN)/yamllint --strict . && $(BIN)/ansible-lint --offline -q; fi
 
 .PHONY: lab
-lab: setup-lab ## nine virtual hosts on this machine, Lucid put onto them by site.yml, a recording proved
+lab: setup-lab ## nine virtual hosts on this machine, Lucid put onto them by site.yml, a remote desktop proved
 	@$(BIN)/python -m lab journey
 
-.PHONY: single
-single: setup-lab ## the whole site on one virtual host, a recording proved; make lab-down LUCID_LAB=single
+.PHONY: rdp
+rdp: setup-lab ## the whole site on one virtual host, a remote desktop proved; make lab-down LUCID_LAB=single
 	@LUCID_LAB=single $(BIN)/python -m lab --inventory single journey
 
 .PHONY: lab-status

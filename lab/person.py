@@ -25,8 +25,12 @@ class Person:
         """Of the programs on that display."""
 
     def type(self, text: str) -> None:
-        """Key by key, at the speed of a fast typist's tenfold."""
-        self._run("xdotool", "type", "--delay", "10", text)
+        """Key by key, ten times as fast as a fast typist; line breaks as the key Return."""
+        for i, line in enumerate(text.split("\n")):
+            if i:
+                self.press("Return")
+            if line:
+                self._run("xdotool", "type", "--delay", "10", line)
 
     def press(self, key: str) -> None:
         """One key, e.g. `Return`."""
