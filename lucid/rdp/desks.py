@@ -101,6 +101,7 @@ class Desks:
             # The directory goes last: as long as it is there, the slot is known to be in use.
             await self._stop(slots.listener_of(port))
             await self._stop(slots.desktop_of(port))
+            await self._stop(slots.slice_of(port))
             await asyncio.to_thread(Directory(self._root, port).remove)
             if self._kept.pop(port, None) is not None:
                 log.info("slot is free", port=port)

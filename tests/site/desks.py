@@ -1,0 +1,254 @@
+"""Runs on the control host: people at remote desktops of the deployed site, and what their hosts show of them.
+
+`python -m tests.site.desks SCENARIO`. A scenario fails by an assertion; what it measured is printed as JSON.
+"""
+
+import asyncio
+import json
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from functools import partial
+from io import BytesIO
+
+from lab import person
+from lab.place import here
+from lab.prove import gateway
+from lab.workplace import Workplace, signing_key
+from lucid.cli.bundle import fetch_bundle
+from lucid.cli.trust import fetch_trust
+from lucid.contracts import session_api
+from lucid.contracts.rdp_manager import Connection
+from lucid.contracts.session_api import BundleQuery
+from lucid.evidence import trust
+from lucid.evidence.policy import Clipboard, Input
+from lucid.evidence.steps import Outcome, Report
+from lucid.evidence.verify import verify
+
+SECONDS = 30
+HOME = "/var/tmp/home"  # noqa: S108 - as the desktop's unit has it, private to the session
+USABLE = Input(mouse=True, keyboard=True)
+LOOKS = (
+    "ls /run/lucid-rdp",
+    "ls /var/lib/lucid",
+    "cat /etc/lucid/tls/rdp/rdp.key",
+    "ls /tmp/.X11-unix",
+    "ps -eo uid= | sort -u",
+    "ls /run/xrdp/sockdir",
+)
+Scenario = Callable[[Workplace], Awaitable[dict[str, object]]]
+
+
+def on(host: str, script: str, *, check: bool = True) -> str:
+    """What a shell script says that root runs on a host."""
+    command = ["ssh", host, shlex.join(["sudo", "sh", "-c", script])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 0 or not check, f"{script}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def inside(connection: Connection, path: str) -> str:
+    """A file of a desktop's own, read by root on its host; empty if it is not there."""
+    unit = f"lucid-desktop@{connection.port}.service"
+    main = f"$(systemctl show --property MainPID --value {unit})"
+    return on(connection.session.host, f"cat /proc/{main}/root{HOME}/{path} 2>/dev/null || true")
+
+
+def left(host: str, port: int) -> str:
+    """What there is of a slot on its host: processes, units, sockets, files, mounts, firewall entries.
+
+    Processes are those of any desktop: users that systemd lends have these numbers.
+    """
+    return on(
+        host,
+        f"""
+        ps -eo uid,user,args --no-headers | awk '($1 >= 61184 && $1 <= 65519) || $2 == "lucid-rdp"'
+        systemctl list-units --all --no-legend 'lucid-*@{port}*' 'lucid-rdp-{port}*'
+        ss -Hltn 'sport = :{port}'
+        ls -d /run/lucid-rdp/{port} /var/lib/private/*{port}* 2>/dev/null
+        ls -d /tmp/systemd-private-*{port}* /var/tmp/systemd-private-*{port}* 2>/dev/null
+        ls -d /run/credentials/*@{port}* 2>/dev/null
+        grep -E '/{port}( |/)|@{port}' /proc/self/mounts
+        ipset list | grep -F 'tcp:{port}'
+        true
+        """,
+    )
+
+
+async def eventually(what: str, seen: Callable[[], object], seconds: float = 15.0) -> None:
+    """Waits until something is true."""
+    until = time.monotonic() + seconds
+    while not await asyncio.to_thread(seen):
+        assert time.monotonic() < until, f"within {seconds:g} s: not {what}"
+        await asyncio.sleep(0.3)
+
+
+async def verified(workplace: Workplace, session: str) -> Report:
+    """The bundle of a session that has ended, verified by this site's trust file."""
+    recording = await workplace.until_anchored(session)
+    assert recording.state == "completed", recording
+    target, path = gateway(here().state), here().state / f"{session}.lucid"
+    await fetch_bundle(target, session_api.BUNDLE, BundleQuery(session), path)
+    known = trust.parse(await fetch_trust(target))
+    report = await asyncio.to_thread(lambda: verify(BytesIO(path.read_bytes()), known))
+    assert report.outcome is Outcome.VERIFIED, report
+    return report
+
+
+async def ended(workplace: Workplace, connection: Connection) -> None:
+    """Ends a desktop: nothing of it may be left on its host."""
+    host, port = connection.session.host, connection.port
+    await workplace.end(connection.session.id)
+    await workplace.until(connection.session.id, "ended")
+    await eventually("nothing left", lambda: not left(host, port).strip())
+
+
+async def work(workplace: Workplace) -> dict[str, object]:
+    """Somebody works in a desktop, leaves, comes back and ends it; strangers stay outside."""
+    policy = await workplace.policy("work", input=USABLE, clipboard=Clipboard(to_desktop=True))
+    begin = time.monotonic()
+    connection = await workplace.open(policy, "work")
+    opened = time.monotonic() - begin
+    session, host, port = connection.session.id, connection.session.host, connection.port
+    recording = await workplace.recording(session)
+    assert (recording.state, recording.chunks > 0) == ("recording", True), "a client before its recording"
+    with ExitStack() as stack:
+        somebody = stack.enter_context(person.seated())
+        knock = f"timeout 3 bash -c 'exec 3<>/dev/tcp/{connection.address}/{port}' && echo open"
+        assert "open" not in on("core1" if host != "core1" else "edge1", knock, check=False)
+        with person.connected(somebody, connection, password="wrong"):
+            await asyncio.sleep(4)
+            assert (await workplace.desktop(session)).state == "ready"
+        with person.connected(somebody, connection):
+            begin = time.monotonic()
+            await workplace.until(session, "connected")
+            connected = time.monotonic() - begin
+            await asyncio.sleep(1)
+            found = await asyncio.to_thread(_look_around, somebody, connection)
+            await asyncio.to_thread(_try_the_clipboard, somebody, connection)
+        await workplace.until(session, "disconnected")
+        with person.connected(somebody, connection):  # the same password again
+            await asyncio.sleep(4)
+            assert (await workplace.desktop(session)).state == "disconnected"
+        again = await workplace.again(session)
+        with person.connected(somebody, again):
+            await workplace.until(session, "connected")
+            assert inside(again, "around.txt") == found, "not the same desktop"
+    assert left(host, port).strip()
+    await ended(workplace, connection)
+    report = await verified(workplace, session)
+    assert report.manifest is not None
+    assert (report.manifest.end_reason, report.manifest.gaps) == ("stopped", ())
+    return {"opened": opened, "connected": connected, "around": found}
+
+
+def _look_around(somebody: person.Person, connection: Connection) -> str:
+    somebody.click(400, 300)
+    somebody.type(
+        "clear; { id -un; ls /run/lucid-rdp; ls /var/lib/lucid; cat /etc/lucid/tls/rdp/rdp.key; } >around.txt 2>&1\n"
+    )
+    somebody.type("{ ls /tmp/.X11-unix; ps -eo user= | sort -u; } >>around.txt 2>&1; echo end >>around.txt\n")
+    person.eventually("looked around", 10, lambda: inside(connection, "around.txt").endswith("end\n"))
+    return inside(connection, "around.txt")
+
+
+def _try_the_clipboard(somebody: person.Person, connection: Connection) -> None:
+    """What the policy lets in comes in; what it does not let out stays."""
+    somebody.copy("from outside")
+    time.sleep(1)
+    somebody.type("clear; xclip -o -selection clipboard >in.txt\n")
+    person.eventually("pasted", 10, lambda: inside(connection, "in.txt") == "from outside")
+    somebody.type(
+        "echo from inside | xclip -i -selection clipboard; xclip -o -selection clipboard >own.txt\n"
+    )
+    person.eventually("copied", 10, lambda: inside(connection, "own.txt") == "from inside\n")
+    time.sleep(1)
+    assert "inside" not in somebody.pasted()
+
+
+async def denied(workplace: Workplace) -> dict[str, object]:
+    """Under a policy that names nothing, nothing gets through: no key, no clipboard."""
+    policy = await workplace.policy("denied", input=Input())
+    connection = await workplace.open(policy, "denied")
+    session, host = connection.session.id, connection.session.host
+    with person.seated() as somebody, person.connected(somebody, connection):
+        await workplace.until(session, "connected")
+        await asyncio.sleep(1)
+        await asyncio.to_thread(somebody.copy, "from outside")
+        await asyncio.to_thread(somebody.click, 400, 300)
+        await asyncio.to_thread(somebody.type, "touch typed\n")
+        await asyncio.sleep(3)
+        unit = f"lucid-desktop@{connection.port}.service"
+        home = on(host, f"ls /proc/$(systemctl show -P MainPID {unit})/root{HOME}")
+        programs = on(host, f"ps -o comm= -u $(systemctl show -P UID {unit})").split()
+    assert "typed" not in home
+    assert "Xorg" in programs
+    assert not [name for name in programs if "chansrv" in name]
+    await ended(workplace, connection)
+    return {"home": home, "programs": programs}
+
+
+async def churn(workplace: Workplace, times: int = 20) -> dict[str, object]:
+    """Desktops opened and ended one after the other leave nothing behind."""
+    policy = await workplace.policy("churn")
+    opened, ports, host = [], set(), ""
+    for _ in range(times):
+        begin = time.monotonic()
+        connection = await workplace.open(policy, "churn")
+        opened.append(round(time.monotonic() - begin, 2))
+        ports.add(connection.port)
+        host = connection.session.host
+        await workplace.end(connection.session.id)
+        await workplace.until(connection.session.id, "ended")
+    for port in ports:
+        await eventually("nothing left", partial(lambda port: not left(host, port).strip(), port))
+    return {"median": statistics.median(opened), "opened": opened, "ports": sorted(ports)}
+
+
+async def kills(workplace: Workplace) -> dict[str, object]:
+    """Whoever sees to a desktop dies; the desktop and its recording go on, or end honestly."""
+    policy = await workplace.policy("kills")
+    connection = await workplace.open(policy, "kills")
+    session, host, port = connection.session.id, connection.session.host, connection.port
+
+    def kill(unit: str) -> None:
+        on(host, f"systemctl kill --signal KILL --kill-who main {unit}")
+
+    with person.seated() as somebody:
+        with person.connected(somebody, connection):
+            await workplace.until(session, "connected")
+            for service in ("session-controller", "xrdp", "session-recorder", "rdp-manager"):
+                kill(f"lucid-{service}.service")
+                await asyncio.sleep(5)
+                assert (await workplace.until(session, "connected")).ending is None, service
+            kill(f"lucid-xrdp@{port}.service")
+            await workplace.until(session, "disconnected")
+        again = await workplace.again(session)
+        with person.connected(somebody, again):
+            await workplace.until(session, "connected")
+            on(host, f"pkill -KILL -u $(systemctl show -P UID lucid-desktop@{port}.service) -x Xorg")
+            gone = await workplace.until(session, "ended")
+    await eventually("nothing left", lambda: not left(host, port).strip())
+    report = await verified(workplace, session)
+    assert report.manifest is not None
+    causes = [gap.cause for gap in report.manifest.gaps]
+    return {"ending": gone.ending, "detail": gone.detail, "gaps": causes, "end": report.manifest.end_reason}
+
+
+SCENARIOS: dict[str, Scenario] = {"work": work, "denied": denied, "churn": churn, "kills": kills}
+
+
+async def main(name: str) -> None:
+    """Runs one of them as whoever runs the lab."""
+    state = here().state
+    async with gateway(state).open() as api:
+        found = await SCENARIOS[name](Workplace(api, signing_key(state / "owner.key")))
+    print(json.dumps(found))  # noqa: T201 - for whoever runs this
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
