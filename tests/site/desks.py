@@ -113,8 +113,9 @@ async def work(workplace: Workplace) -> dict[str, object]:
     connection = await workplace.open(policy, "work")
     opened = time.monotonic() - begin
     session, host, port = connection.session.id, connection.session.host, connection.port
-    recording = await workplace.recording(session)
-    assert (recording.state, recording.chunks > 0) == ("recording", True), recording
+    while (recording := await workplace.recording(session)).chunks == 0:  # its figures follow in a moment
+        assert recording.state == "recording", recording
+        await asyncio.sleep(0.2)
     with ExitStack() as stack:
         somebody = stack.enter_context(person.seated())
         knock = f"timeout 3 bash -c 'exec 3<>/dev/tcp/{connection.address}/{port}' && echo open"
@@ -130,8 +131,10 @@ async def work(workplace: Workplace) -> dict[str, object]:
             found = await asyncio.to_thread(_look_around, somebody, connection)
             await asyncio.to_thread(_try_the_clipboard, somebody, connection)
         await workplace.until(session, "disconnected")
+        await asyncio.sleep(2)
+        assert f":{port}" not in on(host, f"ss -Hltn 'sport = :{port}'"), "who is to log in?"
         with person.connected(somebody, connection):  # the same password again
-            await asyncio.sleep(4)
+            await asyncio.sleep(3)
             assert (await workplace.desktop(session)).state == "disconnected"
         again = await workplace.again(session)
         with person.connected(somebody, again):
