@@ -19,14 +19,17 @@ from lab.place import here
 from lab.prove import gateway
 from lab.workplace import Workplace, signing_key
 from lucid.cli.bundle import fetch_bundle
+from lucid.cli.replay import fetch_replay
 from lucid.cli.trust import fetch_trust
 from lucid.contracts import session_api
 from lucid.contracts.rdp_manager import Connection
 from lucid.contracts.session_api import BundleQuery
+from lucid.contracts.types import SessionPath
 from lucid.evidence import trust
 from lucid.evidence.policy import Clipboard, Input
 from lucid.evidence.steps import Outcome, Report
 from lucid.evidence.verify import verify
+from tests.site import pictures
 
 SECONDS = 30
 HOME = "/var/tmp/home"  # noqa: S108 - as the desktop's unit has it, private to the session
@@ -240,7 +243,45 @@ async def kills(workplace: Workplace) -> dict[str, object]:
     return {"ending": gone.ending, "detail": gone.detail, "gaps": causes, "end": report.manifest.end_reason}
 
 
-SCENARIOS: dict[str, Scenario] = {"work": work, "denied": denied, "churn": churn, "kills": kills}
+async def clock(workplace: Workplace, seconds: int = 60) -> dict[str, object]:
+    """The desktop changes its colour and notes when: the recording shows it then, and as it was seen."""
+    policy = await workplace.policy("clock", input=USABLE)
+    connection = await workplace.open(policy, "clock")
+    session, here_at = connection.session.id, here().state
+    tick = "xsetroot -solid $c; date +%s%3N; sleep 2"
+    ticks = f"for i in $(seq {seconds // 4}); do for c in red blue; do {tick}; done; done"
+    with person.seated() as somebody, person.connected(somebody, connection):
+        await workplace.until(session, "connected")
+        await asyncio.sleep(1)
+        await asyncio.to_thread(somebody.click, 400, 300)
+        await asyncio.to_thread(
+            somebody.type, f"clear; date; {{ {ticks}; }} >ticks.txt; tput civis; echo over >over.txt\n"
+        )
+        until = time.monotonic() + seconds + 30
+        while "over" not in inside(connection, "over.txt"):
+            assert time.monotonic() < until, "the clock does not end"
+            await asyncio.sleep(1)
+        await asyncio.sleep(2)
+        shown = [int(line) for line in inside(connection, "ticks.txt").split()]
+        picture = here_at / f"{session}-seen.png"
+        await asyncio.to_thread(somebody.look, picture)
+        await ended(workplace, connection)
+    report = await verified(workplace, session)
+    assert report.manifest is not None
+    file = here_at / f"{session}.mp4"
+    recording = (await asyncio.to_thread(fetch_replay, gateway(here_at), SessionPath(session), file))[0]
+    recorded = [report.manifest.start_ms + 1000 * at for at in pictures.changes(recording, 1200, 650)]
+    late = [min((round(at) - told for at in recorded), key=lambda by: abs(by)) for told in shown]
+    return {"late_ms": late, "likeness_db": pictures.likeness(recording, picture)}
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "work": work,
+    "denied": denied,
+    "churn": churn,
+    "kills": kills,
+    "clock": clock,
+}
 
 
 async def main(name: str) -> None:

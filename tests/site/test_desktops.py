@@ -14,6 +14,9 @@ from tests.site.wellness import recovered
 
 USABLE_SECONDS = 4.0
 """From the request to a desktop that is recorded, at the median."""
+MOST_LATE_MS = 200
+LIKE_DB = 30.0
+"""Of the last frame and what the person saw: text is as legible in one as in the other."""
 
 
 def played(site: Site, scenario: str, seconds: float = 180) -> dict[str, Any]:
@@ -50,3 +53,10 @@ def test_a_desktop_outlives_the_services_that_see_to_it(site: Site) -> None:
     assert (found["ending"], found["end"]) == ("logged_out", "display_lost")
     assert set(found["gaps"]) <= {"recorder_restarted", "capture_restarted"}
     recovered(site)
+
+
+@pytest.mark.timeout(300)
+def test_what_is_recorded_is_what_was_seen_and_when(site: Site) -> None:
+    found = played(site, "clock")
+    assert max(map(abs, found["late_ms"])) < MOST_LATE_MS
+    assert found["likeness_db"] > LIKE_DB
