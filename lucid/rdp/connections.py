@@ -1,6 +1,7 @@
 """Asks the kernel for TCP connections, and is told of those that end. The messages are in `inet_diag`."""
 
 import ctypes
+import errno
 import socket
 import struct
 from dataclasses import dataclass
@@ -56,9 +57,10 @@ class Connections:
                 found += more
             except BlockingIOError:
                 return found
-            except (
-                OSError
-            ) as error:  # ENOBUFS: some were dropped; those that had been seen count as last seen
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                # The kernel dropped some; those that had been seen count as last seen.
                 log.warning("ends of connections were missed", error=str(error))
 
     def close(self) -> None:

@@ -41,7 +41,7 @@ OF_SESSIONS: dict[str, tuple[Family, str, Callable[[Session], float | None]]] = 
 """Each `lucid_rdp_session_<name>`, labelled with the session's port."""
 
 OF_HOST: dict[str, tuple[Family, str, Callable[[Host], float | None]]] = {
-    "sessions": (GaugeMetricFamily, "RDP sessions that there are.", lambda h: h.sessions),
+    "host_sessions": (GaugeMetricFamily, "RDP sessions that there are.", lambda h: h.sessions),
     "host_cores": (GaugeMetricFamily, "Cores of the host.", lambda h: h.cores),
     "host_cpu_ratio": (GaugeMetricFamily, "Share of its cores that is busy.", lambda h: h.cpu_share),
     "host_memory_bytes": (GaugeMetricFamily, "Memory of the host.", lambda h: h.memory_total_bytes),

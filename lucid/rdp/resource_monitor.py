@@ -18,7 +18,7 @@ from lucid.kit.errors import NotFound, Unavailable
 from lucid.kit.health import CHECKS
 from lucid.kit.logs import log
 from lucid.kit.routes import Nothing
-from lucid.kit.tasks import TASKS
+from lucid.kit.tasks import TASKS, to_its_end
 from lucid.rdp import looking
 from lucid.rdp.looking import Looking, Places
 from lucid.rdp.measuring import Measured, Measuring
@@ -77,7 +77,8 @@ class Monitor:
     async def run(self) -> None:
         """Measures for ever."""
         while True:
-            reading = await asyncio.to_thread(self._looking.look)
+            # To its end: a thread cannot be cancelled, and what it reads from is closed after this task.
+            reading = await to_its_end(asyncio.to_thread(self._looking.look))
             self._last = self._measuring.enter(reading)
             await asyncio.sleep(self._interval)
 

@@ -130,6 +130,9 @@ class RedisSite:
             "redis_passwords": PASSWORDS,
             "__redis_master": {"address": ADDRESS, "port": self.hosts[0].port},
         } | changed
+        for name, value in values.items():  # Ansible renders variables too
+            if isinstance(value, str):
+                values[name] = environment.from_string(value).render(values)
         files = ["etc/redis/lucid.conf", "etc/redis/lucid.acl", "etc/redis/lucid-replication.conf"]
         files += ["etc/redis/lucid-sentinel.conf", "etc/redis/lucid-sentinel.acl", "etc/redis/lucid-admin"]
         for name in [*files, "var/lib/redis/redis.conf", "var/lib/redis/sentinel.conf"]:

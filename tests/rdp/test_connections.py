@@ -123,6 +123,24 @@ class TestRealConnections:
                 stack.callback(Pair(listener).close)
             assert len(at(kernel.look(), port)[0]) == 200
 
+    def test_are_an_error_once_nobody_is_told_any_more(self) -> None:
+        with Connections(slots.PORTS) as kernel:
+            kernel.look()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            kernel.look()
+
+    def test_too_many_at_once_to_be_told_of_are_passed_over(self, listener: socket.socket) -> None:
+        """More than the socket's buffer has room for."""
+        port = listener.getsockname()[1]
+        with Connections(slots.PORTS) as kernel:
+            for _ in range(2000):
+                Pair(listener).close()
+            still, ended = told(kernel, port, 1)
+            assert still == []
+            assert 0 < len(ended) < 2000
+            Pair(listener).close()
+            assert told(kernel, port, 1)[1]
+
     def test_that_the_kernel_refuses_to_list_are_an_error(self) -> None:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, SOCK_DIAG) as kernel:
             kernel.send(inet_diag.request(250, slots.PORTS))

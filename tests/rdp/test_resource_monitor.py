@@ -4,6 +4,8 @@ import asyncio
 import shutil
 import socket
 import ssl
+import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,7 +22,10 @@ from lucid.kit.client import ServiceClient
 from lucid.kit.errors import Code, Forbidden, Invalid, NotFound
 from lucid.kit.routes import NOTHING
 from lucid.kit.tls import internal_name
-from lucid.rdp import slots
+from lucid.rdp import looking, slots
+from lucid.rdp.looking import Looking, Places
+from lucid.rdp.measuring import Reading
+from lucid.rdp.resource_monitor import Monitor
 from tests.deployment import Deployment
 from tests.rdp import captured, groups
 from tests.rdp.test_cgroups import BURN
@@ -81,7 +86,7 @@ async def measured(client: ServiceClient) -> contract.Host:
 
 
 async def scraped(house: Deployment) -> Samples:
-    """The metrics of RDP, as Prometheus gets them."""
+    """The metrics of host and sessions, as Prometheus gets them. Other services of this process have more."""
     async with aiohttp.ClientSession() as session:
         url = f"{house.urls([NAME])[NAME]}/metrics"
         tls: ssl.SSLContext = house.client_context("prometheus")
@@ -92,7 +97,8 @@ async def scraped(house: Deployment) -> Samples:
         (sample.name.removeprefix("lucid_rdp_"), sample.labels.get("port", "")): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.name.startswith("lucid_rdp_")
+        if sample.name.startswith("lucid_rdp_host_")
+        or (sample.name.startswith("lucid_rdp_session_") and "port" in sample.labels)
     }
 
 
@@ -131,7 +137,7 @@ async def test_tells_of_sessions_until_they_end(
     found = await scraped(house)
     assert found["session_memory_limit_bytes", str(port)] == 512 * 1024**2
     assert found["session_oom_kills_total", str(port)] == 2
-    assert found["sessions", ""] == 1
+    assert found["host_sessions", ""] == 1
     shutil.rmtree(group)
 
     async def gone() -> bool:
@@ -233,6 +239,26 @@ async def test_tells_nothing_rather_than_old_figures(
     assert await scraped(house) == {}
     (proc / "stat").write_text(captured.STAT)
     await until(first)
+
+
+async def test_ends_after_the_look_that_is_under_way(tmp_path: Path) -> None:
+    began, looks = threading.Event(), list[Reading]()
+
+    class Slow(Looking):
+        def look(self) -> Reading:
+            began.set()
+            time.sleep(0.3)
+            looks.append(super().look())
+            return looks[-1]
+
+    places = Places(Path("/proc"), Path("/sys/fs/cgroup"), tmp_path)
+    slow = Slow(places, looking.connections())
+    measuring = asyncio.create_task(Monitor(slow, 60).run())
+    await asyncio.to_thread(began.wait)
+    measuring.cancel()
+    await asyncio.wait([measuring])
+    slow.close()
+    assert len(looks) == 1
 
 
 async def test_admits_its_callers_only_and_no_port_that_is_none(
