@@ -378,7 +378,6 @@ TRUST_POLICY = {
 CHANNELS = {
     "input": some_on("mouse", "keyboard"),
     "clipboard": some_on("to_desktop", "from_desktop"),
-    "sound": some_on("out"),
 }
 """What a trust policy may let in or out. A group, or a channel in it, that is off is absent."""
 ROLE = spelled("recorder|closer")

@@ -39,13 +39,10 @@ keyboard = false    # and so do keys
 to_desktop = false
 from_desktop = false
 
-[sound]
-out = false         # the desktop is heard at the client
-
-# When a session ends by itself, in seconds.
+# In seconds.
 [ends]
-idle_seconds = 900          # without any input for so long
-session_seconds = 28800     # after so long, whatever happens in it
+idle_seconds = 900          # without any input for so long, the client is disconnected
+session_seconds = 28800     # after so long the session ends, whatever happens in it
 # "end": no recorder, no session. "gap": it goes on, and what is missing is a gap in the signed manifest.
 on_recorder_loss = "end"
 """
@@ -56,7 +53,7 @@ def policy() -> None:
     """Say what a client may do in your remote desktops, and sign it.
 
     Every desktop is opened under a policy, which is anchored with its recording. What a policy does not
-    switch on is off: no clipboard, no sound, no keyboard. A desktop keeps the policy that it was opened with.
+    switch on is off: no clipboard, no mouse, no keyboard. A desktop keeps the policy that it was opened with.
     """
 
 
@@ -131,7 +128,8 @@ def show(named: str, as_json: bool, target: Target) -> None:
         "name": escape(found.name),
         "version": f"{found.version}, of {moment(found.changed_ms)}",
         "allows": ", ".join(trust.CHANNELS[name] for name in trust.allowed(signed)) or "nothing",
-        "ends": f"after {signed.idle_seconds} s without input, or {signed.session_seconds} s in all",
+        "disconnects": f"after {signed.idle_seconds} s without input",
+        "ends": f"after {signed.session_seconds} s",
         "without recorder": {"end": "it ends", "gap": "it goes on, with a gap in the manifest"}[
             signed.on_recorder_loss
         ],
@@ -144,7 +142,7 @@ def show(named: str, as_json: bool, target: Target) -> None:
 
 
 def read(file: Path) -> dict[str, Any]:
-    """What a file says, with what ends sessions beside the rest, as policies have it. Raises Misuse."""
+    """What a file says, with the times in `ends` beside the rest, as policies have it. Raises Misuse."""
     try:
         text = file.read_text(encoding="utf-8")
         values = msgspec.json.decode(text) if file.suffix == ".json" else tomllib.loads(text)

@@ -34,7 +34,7 @@ def command(program: str, connection: Connection) -> list[str]:
         f"/cert:fingerprint:sha256:{fingerprint(connection)}",
         f"/size:{connection.session.width}x{connection.session.height}",
         "+clipboard" if "redirectclipboard:i:1" in lines else "-clipboard",
-        "/sound" if "audiomode:i:0" in lines else "/audio-mode:2",
+        "/audio-mode:2",
         f"/t:Lucid {connection.session.id}",
         "/log-level:ERROR",
     ]

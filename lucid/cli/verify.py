@@ -98,8 +98,8 @@ def policy_line(policy: SessionPolicy) -> str:
         return policy.words
     loss = {"end": "ends", "gap": "goes on with a named gap"}[found.on_recorder_loss]
     return (
-        f"{policy.words}. Ends after {found.idle_seconds} s without input, after {found.session_seconds} s"
-        f" in any case; without a recorder it {loss}"
+        f"{policy.words}. The client is disconnected after {found.idle_seconds} s without input;"
+        f" the session ends after {found.session_seconds} s; without a recorder it {loss}"
     )
 
 

@@ -35,7 +35,6 @@ CHANNELS = {
     "input.keyboard": "keyboard",
     "clipboard.to_desktop": "clipboard to the desktop",
     "clipboard.from_desktop": "clipboard from the desktop",
-    "sound.out": "sound from the desktop",
 }
 """Every channel there is, in words."""
 
@@ -58,15 +57,8 @@ class Clipboard(Channels, frozen=True, kw_only=True):
     from_desktop: bool = False
 
 
-class Sound(Channels, frozen=True, kw_only=True):
-    """What is heard."""
-
-    out: bool = False
-    """The desktop's sound, at the client."""
-
-
 class TrustPolicy(Statement, frozen=True, kw_only=True):
-    """What a client may do in a session, and when the session ends. Its owner signs it."""
+    """What a client may do in a session, and for how long. Its owner signs it."""
 
     PAYLOAD_TYPE: ClassVar[str] = "application/vnd.lucid.trust-policy+json"
 
@@ -74,9 +66,8 @@ class TrustPolicy(Statement, frozen=True, kw_only=True):
     name: PolicyName
     input: Input = Input()
     clipboard: Clipboard = Clipboard()
-    sound: Sound = Sound()
     idle_seconds: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 900
-    """Without any input for so long, the session ends."""
+    """Without any input for so long, the client is disconnected. That does not end the session."""
     session_seconds: Annotated[int, msgspec.Meta(ge=60, le=604_800)] = 28_800
     """So long after its beginning the session ends, whatever happens in it."""
     on_recorder_loss: OnRecorderLoss = "end"

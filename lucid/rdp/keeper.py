@@ -93,6 +93,13 @@ class Keeper:
             record = await self.book.change(session, lambda record: life.disconnected(record, now()))
         return record
 
+    async def stop_listening(self, session: str) -> None:
+        """Has nobody listen for a session that nobody can log in to, unless somebody is let in meanwhile."""
+        record = self.book.find(session)
+        async with self.peers.alone_at(record.begin.port):
+            if self.book.find(session) is record:
+                await self.peers.close(record.begin.port)
+
     async def end(self, session: str, end: End) -> Record:
         """Ends a session, and waits a while for it. All who ask for it wait for the same end."""
         record = await self.mark(session, end)

@@ -90,6 +90,11 @@ def with_slot(record: Record, slot: Slot, now: float) -> Record:
     return record
 
 
+def in_vain(record: Record, slot: Slot) -> bool:
+    """Whether a listener is left over: whoever had logged in is gone, and the password is used up."""
+    return record.state == "disconnected" and slot.listening and slot.logged_in_ms is not None
+
+
 def to_be_recorded(record: Record) -> Record:
     """Its recording is about to begin."""
     return msgspec.structs.replace(record, recorded=True) if record.state == "starting" else record

@@ -83,6 +83,11 @@ class Watch:
         if verdict.end is not None and record is verdict.record:
             await keeper.mark(session, verdict.end)
             keeper.go_on(session)
+        elif sight.slot is not None and life.in_vain(record, sight.slot):
+            try:
+                await keeper.stop_listening(session)
+            except LucidError as error:
+                log.warning("the listener cannot be stopped", session_id=session, error=error.message)
 
     def _tell(self, session: str) -> None:
         if now() - self._told.get(session, 0.0) >= TELL_SECONDS:

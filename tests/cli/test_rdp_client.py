@@ -132,12 +132,11 @@ class TestTheCommandLine:
         [
             ((), {"-clipboard", "/audio-mode:2"}),
             (("clipboard.to_desktop",), {"+clipboard", "/audio-mode:2"}),
-            (("sound.out",), {"-clipboard", "/sound"}),
         ],
     )
     def test_turns_on_what_the_policy_allows(self, allowed: tuple[str, ...], expected: set[str]) -> None:
         argv = rdp_client.command("xfreerdp", connection(1, "0" * 64, *allowed))
-        assert {"-clipboard", "+clipboard", "/audio-mode:2", "/sound"} & set(argv) == expected
+        assert {"-clipboard", "+clipboard", "/audio-mode:2"} & set(argv) == expected
 
     def test_brackets_addresses_of_ipv6(self) -> None:
         argv = rdp_client.command("xfreerdp", connection(13389, "0" * 64, address="2001:db8::1"))

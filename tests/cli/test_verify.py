@@ -37,7 +37,10 @@ class TestExitCodes:
         assert SESSION in answer.stdout
         said = " ".join(answer.stdout.split())
         assert "'office' allows mouse, keyboard, clipboard to the desktop; nothing else" in said
-        assert "Ends after 900 s without input, after 28800 s in any case; without a recorder it ends" in said
+        assert (
+            "The client is disconnected after 900 s without input; the session ends after 28800 s;"
+            " without a recorder it ends"
+        ) in said
 
     def test_1_for_a_bundle_with_one_changed_byte(self, files: Path) -> None:
         content = bytearray((files / "bundle").read_bytes())

@@ -1,15 +1,18 @@
 """What may pass is what the catalogue says, and no packet more."""
 
 import re
+from pathlib import Path
 
 from lucid import catalog
 from lucid.contracts.xrdp import LOGIN_PORT
 from lucid.deploy.flows import ADMITTED, ANYBODY, CONTROL, Flow, flows
 from lucid.deploy.picture import draw
 from lucid.deploy.rules import render
+from lucid.deploy.site import read
 from tests.deploy.sites import made
 
 CATALOG = catalog.load()
+ROOT = Path(__file__).parents[2]
 
 
 def between(source: str, destination: str) -> set[tuple[str, int]]:
@@ -107,3 +110,10 @@ def test_the_picture_holds_a_dot_for_each_flow_and_says_why() -> None:
     drawn = draw(found)
     assert drawn.count("<circle") == 2
     assert "x calls &lt;y&gt;" in drawn
+
+
+def test_the_picture_of_the_guide_shows_the_lab_as_it_is() -> None:
+    site = read(ROOT / "inventories/lab")
+    shown = (ROOT / "docs/operations/firewall.svg").read_text(encoding="utf-8")
+    command = "lucid firewall matrix -i inventories/lab --svg docs/operations/firewall.svg"
+    assert draw(flows(site.adapted(catalog.shipped()), site)) == shown, f"draw it anew: {command}"

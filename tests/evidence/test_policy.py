@@ -9,7 +9,7 @@ import pytest
 
 from lucid.evidence import canonical, dsse, policy
 from lucid.evidence.errors import EvidenceError, FormatError, SignatureError
-from lucid.evidence.policy import Channels, Clipboard, Input, PolicyDocument, Sound, TrustPolicy
+from lucid.evidence.policy import Channels, Clipboard, Input, PolicyDocument, TrustPolicy
 from lucid.evidence.registration import Registration
 from tests.evidence.world import private_key, public_key
 
@@ -21,7 +21,6 @@ EVERYTHING = TrustPolicy(
     name="trusted",
     input=Input(mouse=True, keyboard=True),
     clipboard=Clipboard(to_desktop=True, from_desktop=True),
-    sound=Sound(out=True),
     on_recorder_loss="gap",
     owner_key=KEY,
 )
@@ -62,7 +61,9 @@ class TestWhatIsNotNamed:
         mouse = msgspec.structs.replace(NOTHING, input=Input(mouse=True))
         assert json.loads(canonical.encode(mouse)) == FIELDS | {"input": {"mouse": True}}
 
-    @pytest.mark.parametrize("other", [{"input": {}}, {"input": {"mouse": False}}, {"sound": {"out": False}}])
+    @pytest.mark.parametrize(
+        "other", [{"input": {}}, {"input": {"mouse": False}}, {"clipboard": {"to_desktop": False}}]
+    )
     def test_has_no_second_spelling(self, other: dict[str, Any]) -> None:
         with pytest.raises(FormatError, match="not canonical"):
             policy.verify(signed(FIELDS, **other))
@@ -77,8 +78,8 @@ class TestWhatIsNotNamed:
         assert channels == set(policy.CHANNELS) == set(policy.allowed(EVERYTHING))
         assert policy.words(NOTHING) == "'locked' allows nothing"
         assert policy.words(
-            msgspec.structs.replace(NOTHING, input=Input(mouse=True), sound=Sound(out=True))
-        ) == ("'locked' allows mouse, sound from the desktop; nothing else")
+            msgspec.structs.replace(NOTHING, input=Input(mouse=True), clipboard=Clipboard(from_desktop=True))
+        ) == ("'locked' allows mouse, clipboard from the desktop; nothing else")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from lucid.evidence import canonical, dsse, policy
-from lucid.evidence.policy import Clipboard, Input, Sound, TrustPolicy
+from lucid.evidence.policy import Clipboard, Input, TrustPolicy
 from lucid.evidence.registration import Registration
 from tests.evidence.verifying import CLEAN
 from tests.evidence.world import World
@@ -30,7 +30,7 @@ DOCUMENT: dict[str, Any] = json.loads(CLEAN.policy)
 AGREED = CLEAN.trust_policy
 OWNER, STRANGER = CLEAN.key("owner"), CLEAN.key("a stranger")
 LAXER = msgspec.structs.replace(AGREED, clipboard=Clipboard(to_desktop=True, from_desktop=True))
-FULL = msgspec.structs.replace(LAXER, sound=Sound(out=True), input=Input(mouse=True, keyboard=True))
+FULL = msgspec.structs.replace(LAXER, input=Input(mouse=True, keyboard=True))
 BARE = TrustPolicy(name="locked", owner_key=AGREED.owner_key)
 OTHER_HASH = "but [0-9a-f]{64} was signed"
 
@@ -164,7 +164,7 @@ def _channels() -> Iterator[Forgery]:
         "an unknown group that is empty": {"drive": {}},
         "an unknown channel": {"input": {"touch": True}},
         "an unknown channel that is off": {"input": {"touch": False}},
-        "a group of null": {"sound": None},
+        "a group of null": {"clipboard": None},
         "a group that is on as a whole": {"clipboard": True},
         "a list of channels": {"input": ["mouse"]},
         "a time-out of a minute less a second": {"idle_seconds": 59},

@@ -23,13 +23,16 @@ SERVICE = """
 """
 
 
+PARTS = ("groups", "stores", "observers", "exporters", "carriers", "listeners")
+
+
 def small_catalog(**contracts: tuple[str, bool]) -> catalog.Catalog:
     services = [
         SERVICE.format(name=name, contract=contract, expose=str(expose).lower(), port=8000 + i)
         for i, (name, (contract, expose)) in enumerate(contracts.items())
     ]
     return catalog.parse(
-        "groups: {}\nstores: {}\nobservers: {}\nexporters: {}\ncarriers: {}\nservices:" + "".join(services),
+        "".join(f"{part}: {{}}\n" for part in PARTS) + "services:" + "".join(services),
         "small.yml",
     )
 

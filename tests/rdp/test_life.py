@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucid.contracts.session_controller import Begin, Ending
+from lucid.contracts.session_controller import Begin, Ending, State
 from lucid.contracts.xrdp import Slot
 from lucid.evidence.policy import TrustPolicy
 from lucid.rdp import judging, life
@@ -313,3 +313,20 @@ class TestOrphans:
 def test_only_a_recording_that_runs_holds_up_the_end(ending: Ending, expected: bool) -> None:
     assert life.has_last_frame(life.ending(record(), End(ending, "x"), 1)) is expected
     assert not life.has_last_frame(life.ending(record(recorded=False), End(ending, "x"), 1))
+
+
+@pytest.mark.parametrize(
+    ("state", "listening", "logged_in", "in_vain"),
+    [
+        ("disconnected", True, 7, True),
+        ("disconnected", False, 7, False),
+        ("disconnected", True, None, False),  # somebody is let in anew
+        ("connected", True, 7, False),
+        ("ready", True, None, False),
+    ],
+)
+def test_a_listener_is_in_vain_once_who_logged_in_has_left(
+    state: State, listening: bool, logged_in: int | None, in_vain: bool
+) -> None:
+    seen = slot(listening=listening, logged_in_ms=logged_in)
+    assert life.in_vain(record(state=state), seen) is in_vain

@@ -36,7 +36,7 @@ def anna(rdp: Site) -> Person:
 
 class TestAPolicy:
     async def test_is_kept_byte_by_byte_as_it_was_signed(self, anna: Person) -> None:
-        envelope = signed(anna.key, "office", sound=trust.Sound(out=True))
+        envelope = signed(anna.key, "office", input=trust.Input(keyboard=True))
         stored = await anna.ask(contract.CREATE_POLICY, body=PutPolicy(envelope))
         found = await anna.ask(contract.GET_POLICY, PolicyPath(stored.id))
         assert (found.envelope, found.version, found.name) == (envelope, 1, "office")

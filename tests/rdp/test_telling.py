@@ -12,9 +12,7 @@ from lucid.rdp import one_time_password, rdp_file
 from lucid.rdp.addresses import client_address, public_addresses
 
 LINE = re.compile(r"[a-z]+( [a-z]+)*:[is]:[ -~]*")
-CHANNELS = (
-    "input.mouse", "input.keyboard", "clipboard.to_desktop", "clipboard.from_desktop", "sound.out",
-)  # fmt: skip
+CHANNELS = ("input.mouse", "input.keyboard", "clipboard.to_desktop", "clipboard.from_desktop")
 
 
 def settings(text: str) -> dict[str, str]:
@@ -40,8 +38,7 @@ class TestTheFile:
         assert {
             name for name, value in rendered().items() if "redirect" in name and value not in {"0", ""}
         } == set()
-        assert rendered("sound.out")["audiomode"] == "0"
-        assert rendered()["audiomode"] == "2"
+        assert rendered(*CHANNELS)["audiomode"] == "2"
         for channel in ("clipboard.to_desktop", "clipboard.from_desktop"):
             assert rendered(channel)["redirectclipboard"] == "1"
 

@@ -191,10 +191,9 @@ class TestBooks:
         for who in (gateway, cluster.manager):
             with pytest.raises(Forbidden):
                 await who.call(contract.START_MANAGED, path, start)
+        for route in (contract.GET_MANAGED, contract.STOP_MANAGED):
             with pytest.raises(Forbidden):
-                await who.call(contract.STOP_MANAGED, path)
-        with pytest.raises(Forbidden):
-            await gateway.call(contract.GET_MANAGED, path)
+                await gateway.call(route, path)
         body = CreateManaged(
             session=str(uuid.uuid4()), owner=made.owner, name="", frame_rate=1, quality="low",
             max_bytes=1024**2, retention_days=1, trust=TRUST, host="rdp2",
@@ -202,6 +201,9 @@ class TestBooks:
         for who in (gateway, cluster.controller):
             with pytest.raises(Forbidden):
                 await who.call(contract.CREATE_MANAGED, NOTHING, body)
+        assert (await cluster.get(made.id)).state == "created"
+        # Whoever opens desktops gives up what it has opened and no host began.
+        assert (await cluster.manager.call(contract.STOP_MANAGED, path)).state == "failed"
 
     async def test_its_owner_may_name_it_and_neither_steer_nor_change_it(
         self, house: Deployment, cluster: Cluster, alice: Person

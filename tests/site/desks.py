@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from functools import partial
 from io import BytesIO
 
 from lab import person
@@ -79,11 +78,11 @@ def left(host: str, port: int) -> str:
     )
 
 
-async def eventually(what: str, seen: Callable[[], object], seconds: float = 15.0) -> None:
-    """Waits until something is true."""
-    until = time.monotonic() + seconds
-    while not await asyncio.to_thread(seen):
-        assert time.monotonic() < until, f"within {seconds:g} s: not {what}"
+async def nothing_left(host: str, port: int) -> None:
+    """Waits until a slot has left nothing on its host."""
+    until = time.monotonic() + 15
+    while found := (await asyncio.to_thread(left, host, port)).strip():
+        assert time.monotonic() < until, f"port {port} of {host} has left:\n{found}"
         await asyncio.sleep(0.3)
 
 
@@ -104,7 +103,7 @@ async def ended(workplace: Workplace, connection: Connection) -> None:
     host, port = connection.session.host, connection.port
     await workplace.end(connection.session.id)
     await workplace.until(connection.session.id, "ended")
-    await eventually("nothing left", lambda: not left(host, port).strip())
+    await nothing_left(host, port)
 
 
 async def work(workplace: Workplace) -> dict[str, object]:
@@ -114,8 +113,9 @@ async def work(workplace: Workplace) -> dict[str, object]:
     connection = await workplace.open(policy, "work")
     opened = time.monotonic() - begin
     session, host, port = connection.session.id, connection.session.host, connection.port
-    recording = await workplace.recording(session)
-    assert (recording.state, recording.chunks > 0) == ("recording", True), "a client before its recording"
+    while (recording := await workplace.recording(session)).chunks == 0:  # its figures follow in a moment
+        assert recording.state == "recording", recording
+        await asyncio.sleep(0.2)
     with ExitStack() as stack:
         somebody = stack.enter_context(person.seated())
         knock = f"timeout 3 bash -c 'exec 3<>/dev/tcp/{connection.address}/{port}' && echo open"
@@ -131,8 +131,10 @@ async def work(workplace: Workplace) -> dict[str, object]:
             found = await asyncio.to_thread(_look_around, somebody, connection)
             await asyncio.to_thread(_try_the_clipboard, somebody, connection)
         await workplace.until(session, "disconnected")
+        await asyncio.sleep(2)
+        assert f":{port}" not in on(host, f"ss -Hltn 'sport = :{port}'"), "who is to log in?"
         with person.connected(somebody, connection):  # the same password again
-            await asyncio.sleep(4)
+            await asyncio.sleep(3)
             assert (await workplace.desktop(session)).state == "disconnected"
         again = await workplace.again(session)
         with person.connected(somebody, again):
@@ -204,7 +206,7 @@ async def churn(workplace: Workplace, times: int = 20) -> dict[str, object]:
         await workplace.end(connection.session.id)
         await workplace.until(connection.session.id, "ended")
     for port in ports:
-        await eventually("nothing left", partial(lambda port: not left(host, port).strip(), port))
+        await nothing_left(host, port)
     return {"median": statistics.median(opened), "opened": opened, "ports": sorted(ports)}
 
 
@@ -231,7 +233,7 @@ async def kills(workplace: Workplace) -> dict[str, object]:
             await workplace.until(session, "connected")
             on(host, f"pkill -KILL -u $(systemctl show -P UID lucid-desktop@{port}.service) -x Xorg")
             gone = await workplace.until(session, "ended")
-    await eventually("nothing left", lambda: not left(host, port).strip())
+    await nothing_left(host, port)
     report = await verified(workplace, session)
     assert report.manifest is not None
     causes = [gap.cause for gap in report.manifest.gaps]

@@ -1,0 +1,52 @@
+"""Remote desktops of the site: real RDP clients, real desktops, seen from outside and from their host.
+
+The scenarios run on the control host (desks.py), which plays the public.
+"""
+
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from tests.site.standing import Site
+from tests.site.wellness import recovered
+
+USABLE_SECONDS = 4.0
+"""From the request to a desktop that is recorded, at the median."""
+
+
+def played(site: Site, scenario: str, seconds: float = 180) -> dict[str, Any]:
+    """What a scenario has measured; its failure fails the test with what it said."""
+    done = site.control(sys.executable, "-m", "tests.site.desks", scenario, seconds=seconds)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{scenario}: {found}")  # noqa: T201 - for the reader of -s
+    return found
+
+
+@pytest.mark.timeout(300)
+def test_a_person_works_leaves_comes_back_and_leaves_nothing(site: Site) -> None:
+    recovered(site)
+    around = played(site, "work")["around"].splitlines()
+    assert [line.rpartition(": ")[2] for line in around[:3]] == ["Permission denied"] * 3
+    assert around[3].startswith("X1")
+    assert len(around[4:5]) == 1
+    assert all(name.endswith(around[3][1:]) for name in around[5:-1]), "sockets of other desktops"
+
+
+@pytest.mark.timeout(300)
+def test_what_a_policy_does_not_name_does_not_get_through(site: Site) -> None:
+    assert "typed" not in played(site, "denied")["home"]
+
+
+@pytest.mark.timeout(420)
+def test_twenty_desktops_leave_nothing_behind(site: Site) -> None:
+    assert played(site, "churn", seconds=400)["median"] < USABLE_SECONDS
+
+
+@pytest.mark.timeout(300)
+def test_a_desktop_outlives_the_services_that_see_to_it(site: Site) -> None:
+    found = played(site, "kills")
+    assert (found["ending"], found["end"]) == ("logged_out", "display_lost")
+    assert set(found["gaps"]) <= {"recorder_restarted", "capture_restarted"}
+    recovered(site)
