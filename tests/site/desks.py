@@ -271,7 +271,7 @@ async def clock(workplace: Workplace, seconds: int = 60) -> dict[str, object]:
     file = here_at / f"{session}.mp4"
     recording = (await asyncio.to_thread(fetch_replay, gateway(here_at), SessionPath(session), file))[0]
     recorded = [report.manifest.start_ms + 1000 * at for at in pictures.changes(recording, 1200, 650)]
-    late = [min((round(at) - told for at in recorded), key=lambda by: abs(by)) for told in shown]
+    late = [round(min(recorded, key=lambda at: abs(at - told)) - told) for told in shown]
     return {"late_ms": late, "likeness_db": pictures.likeness(recording, picture)}
 
 
