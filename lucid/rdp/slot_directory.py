@@ -17,8 +17,9 @@ from lucid.contracts.xrdp import FIRST_PORT, LAST_PORT, X11_DIRECTORY, Admission
 from lucid.evidence.policy import TrustPolicy
 from lucid.rdp import xrdp_config
 
-_FILE, _GROUP_FILE = 0o600, 0o640
-_DIRECTORY = 0o750
+_OWN, _FOR_UNITS = 0o600, 0o644
+"""The units' users read theirs as themselves: what they may not read, no link can show them."""
+_DIRECTORY, _DESKTOP = 0o750, 0o755
 _SOCKETS = 0o1777
 """Anybody may make a socket; its maker and the directory's owner may remove it."""
 
@@ -59,11 +60,11 @@ class Directory:
 
     def cookie(self) -> str:
         """The display's cookie. Raises OSError."""
-        return (self.path / "cookie").read_text().strip()
+        return (self.path / "desktop" / "cookie").read_text().strip()
 
     def keep(self, kept: Kept) -> None:
         """Replaces what is kept. Raises OSError."""
-        self._write("slot.json", msgspec.json.encode(kept), _FILE)
+        self._write("slot.json", msgspec.json.encode(kept), _OWN)
 
     def make(self, desktop: Desktop, policy: TrustPolicy, cookie: str) -> None:
         """All that the units read. Raises OSError."""
@@ -72,16 +73,17 @@ class Directory:
             _make(self.path / name, _SOCKETS)
         port = self._port
         settings = xrdp_config.desktop_settings(port, policy, desktop.width, desktop.height)
-        self._write("cookie", cookie.encode() + b"\n", _FILE)
-        self._write("desktop", settings.encode(), _FILE)
-        self._write("xorg.conf", xrdp_config.xorg_conf(policy).encode(), 0o644)
-        self._write("sesman.ini", xrdp_config.sesman_ini(policy).encode(), 0o644)
-        self._write("xrdp.ini", xrdp_config.xrdp_ini(port, policy).encode(), _FILE)
+        _make(self.path / "desktop", _DESKTOP)
+        self._write("desktop/cookie", cookie.encode() + b"\n", _FOR_UNITS)
+        self._write("desktop/settings", settings.encode(), _FOR_UNITS)
+        self._write("xorg.conf", xrdp_config.xorg_conf(policy).encode(), _FOR_UNITS)
+        self._write("sesman.ini", xrdp_config.sesman_ini(policy).encode(), _FOR_UNITS)
+        self._write("xrdp.ini", xrdp_config.xrdp_ini(port, policy).encode(), _FOR_UNITS)
         self.keep(Kept(desktop=desktop))
 
     def admit(self, admission: Admission) -> None:
         """Whom the firewall is to let in, for the program that tells it so. Raises OSError."""
-        self._write("admission", f"{admission.client} {admission.seconds}\n".encode(), _GROUP_FILE)
+        self._write("admission", f"{admission.client} {admission.seconds}\n".encode(), _OWN)
 
     def remove(self) -> None:
         """All of it; what is gone already is no error. Raises OSError."""
@@ -89,7 +91,7 @@ class Directory:
             shutil.rmtree(self.path)
 
     def _write(self, name: str, content: bytes, mode: int) -> None:
-        new = self.path / f".{name}.new"
+        new = self.path / f"{name}.new"
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

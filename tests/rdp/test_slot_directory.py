@@ -1,4 +1,4 @@
-"""A slot's directory: what is in it, for whom, and what is left of it; and what the firewall's program believes."""
+"""A slot's directory: what is in it, for whom, what is left of it; what the firewall's program believes."""
 
 import importlib.util
 import ipaddress
@@ -38,16 +38,16 @@ def mode(path: Path) -> int:
 
 def test_secrets_are_the_agents_alone_and_sockets_anybodys_to_make(made: Directory) -> None:
     assert mode(made.path) == 0o2750
-    assert {name: mode(made.path / name) for name in os.listdir(made.path)} == {
-        "cookie": 0o600,
+    assert {each.name: mode(each) for each in made.path.iterdir()} == {
         "slot.json": 0o600,
-        "desktop": 0o600,
-        "xrdp.ini": 0o600,
+        "desktop": 0o2755,
+        "xrdp.ini": 0o644,
         "xorg.conf": 0o644,
         "sesman.ini": 0o644,
         "x11": 0o3777,
         "sockets": 0o3777,
     }
+    assert {each.name for each in (made.path / "desktop").iterdir()} == {"cookie", "settings"}
     assert made.cookie() == "ab" * 16
 
 
@@ -64,7 +64,7 @@ def test_nothing_is_left_not_even_sockets(made: Directory, tmp_path: Path) -> No
         listener.bind(str(made.display_socket))
         made.remove()
     made.remove()  # once more is no error
-    assert os.listdir(tmp_path / "slots") == []
+    assert list((tmp_path / "slots").iterdir()) == []
 
 
 @pytest.fixture

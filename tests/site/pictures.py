@@ -30,7 +30,7 @@ def changes(recording: Path, x: int, y: int) -> list[float]:
 
 
 def likeness(recording: Path, picture: Path) -> float:
-    """PSNR in dB of the recording's last frame to that part of a picture; 30 and more is hard to tell apart."""
+    """PSNR (dB) of the recording's last frame to that part of a picture; from 30 it is hard to tell apart."""
     last = picture.with_name(f"{picture.stem}-last.png")
     take = ["ffmpeg", "-nostdin", "-loglevel", "error", "-y", "-sseof", "-2", "-i", str(recording)]
     subprocess.run([*take, "-update", "1", str(last)], check=True, timeout=SECONDS, capture_output=True)
