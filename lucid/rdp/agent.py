@@ -85,7 +85,7 @@ async def create() -> web.Application:
     found = settings.load(AgentSettings)
 
     async def resources(app: web.Application) -> AsyncIterator[None]:
-        systemd = await Systemd.connect()
+        systemd = Systemd()
         try:
             desks = Desks(Path(found.slots_directory), Path(found.rdp_certificate), systemd)
             await asyncio.to_thread(desks.recover)

@@ -5,14 +5,14 @@ listeners.
 """
 
 import asyncio
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any
 
-from dbus_fast import BusType, DBusError, Message, MessageType
+from dbus_fast import AuthError, BusType, Message, MessageType
 from dbus_fast.aio import MessageBus
 
-from lucid.kit.errors import Unavailable
-
 JOB_SECONDS = 30.0
+CONNECT_SECONDS = 5.0
 _SYSTEMD, _PATH = "org.freedesktop.systemd1", "/org/freedesktop/systemd1"
 _MANAGER, _UNIT = f"{_SYSTEMD}.Manager", f"{_SYSTEMD}.Unit"
 _GONE = f"{_SYSTEMD}.NoSuchUnit"
@@ -23,45 +23,16 @@ class UnitError(Exception):
 
 
 class Systemd:
-    """The system's manager. `close` it."""
+    """The system's manager, over a connection that is made anew when the bus has ended it. `close` it."""
 
-    def __init__(self, bus: MessageBus) -> None:
-        self._bus = bus
+    def __init__(self) -> None:
+        self._bus: MessageBus | None = None
+        self._connecting = asyncio.Lock()
         self._ended: dict[str, str] = {}
         self._waiting: dict[str, asyncio.Future[str]] = {}
-        bus.add_message_handler(self._hear)
-
-    @classmethod
-    async def connect(cls) -> Self:
-        """Raises Unavailable."""
-        try:
-            bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
-            manager = cls(bus)
-            await manager._call(_PATH, _MANAGER, "Subscribe")
-            match = f"type='signal',interface='{_MANAGER}',member='JobRemoved'"
-            await manager._ask(
-                Message(
-                    destination="org.freedesktop.DBus",
-                    path="/org/freedesktop/DBus",
-                    interface="org.freedesktop.DBus",
-                    member="AddMatch",
-                    signature="s",
-                    body=[match],
-                )
-            )
-        except (OSError, EOFError, DBusError, UnitError) as error:
-            raise Unavailable(f"systemd cannot be reached: {error}") from None
-        return manager
-
-    @property
-    def connected(self) -> bool:
-        """Whether the bus is there."""
-        return bool(self._bus.connected)
 
     async def check(self) -> None:
-        """Raises Unavailable."""
-        if not self.connected:
-            raise Unavailable("systemd cannot be reached: the system bus has ended the connection")
+        """Raises UnitError."""
         await self.state("lucid.target")
 
     async def start(self, unit: str) -> None:
@@ -90,7 +61,25 @@ class Systemd:
 
     def close(self) -> None:
         """Ends the connection."""
-        self._bus.disconnect()
+        if self._bus is not None:
+            self._bus.disconnect()
+
+    async def _connected(self) -> MessageBus:
+        """Raises UnitError."""
+        async with self._connecting:
+            if self._bus is not None and self._bus.connected:
+                return self._bus
+            bus = self._bus = MessageBus(bus_type=BusType.SYSTEM)
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await bus.connect()
+                    bus.add_message_handler(self._hear)
+                    await bus.call(_to_systemd(_PATH, _MANAGER, "Subscribe", "", ()))
+                    await bus.call(_match())
+            except (OSError, EOFError, TimeoutError, AuthError) as error:
+                bus.disconnect()
+                raise UnitError(f"the system bus cannot be reached: {error}") from None
+            return bus
 
     async def _job(self, method: str, unit: str) -> None:
         (path,) = await self._call(_PATH, _MANAGER, method, "ss", unit, "replace")
@@ -119,25 +108,36 @@ class Systemd:
                     self._ended.pop(next(iter(self._ended)))
 
     async def _call(self, path: str, interface: str, member: str, signature: str = "", *body: str) -> Any:
-        return await self._ask(
-            Message(
-                destination=_SYSTEMD,
-                path=path,
-                interface=interface,
-                member=member,
-                signature=signature,
-                body=list(body),
-            )
-        )
-
-    async def _ask(self, message: Message) -> Any:
+        bus = await self._connected()
         try:
             async with asyncio.timeout(JOB_SECONDS):
-                answer = await self._bus.call(message)
+                answer = await bus.call(_to_systemd(path, interface, member, signature, body))
         except (OSError, EOFError) as error:
             raise UnitError(f"the system bus is gone: {error}") from None
         except TimeoutError:
-            raise UnitError(f"systemd does not answer {message.member}") from None
+            raise UnitError(f"systemd does not answer {member}") from None
         if answer.message_type is MessageType.ERROR:
             raise UnitError(answer.error_name, *answer.body)
         return answer.body
+
+
+def _to_systemd(path: str, interface: str, member: str, signature: str, body: Sequence[str]) -> Message:
+    return Message(
+        destination=_SYSTEMD,
+        path=path,
+        interface=interface,
+        member=member,
+        signature=signature,
+        body=list(body),
+    )
+
+
+def _match() -> Message:
+    return Message(
+        destination="org.freedesktop.DBus",
+        path="/org/freedesktop/DBus",
+        interface="org.freedesktop.DBus",
+        member="AddMatch",
+        signature="s",
+        body=[f"type='signal',interface='{_MANAGER}',member='JobRemoved'"],
+    )
