@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from functools import partial
 from io import BytesIO
 
 from lab import person
@@ -29,7 +30,7 @@ from lucid.evidence import trust
 from lucid.evidence.policy import Clipboard, Input
 from lucid.evidence.steps import Outcome, Report
 from lucid.evidence.verify import verify
-from tests.site import pictures
+from tests.site import desk_figures, pictures
 
 SECONDS = 30
 HOME = "/var/tmp/home"  # noqa: S108 - as the desktop's unit has it, private to the session
@@ -281,6 +282,9 @@ SCENARIOS: dict[str, Scenario] = {
     "churn": churn,
     "kills": kills,
     "clock": clock,
+    "clock for ten minutes": partial(clock, seconds=600),
+    "churn of two hundred": partial(churn, times=200),
+    "figures": desk_figures.figures,
 }
 
 

@@ -1,0 +1,105 @@
+"""What desktops cost their host: processor, memory and recorded bytes, idle, scrolling and with moving pictures."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from lab import person
+from lab.workplace import Workplace
+from lucid.contracts.rdp_manager import Connection
+from lucid.evidence.policy import Input
+
+IDLE, BUSY = 8, 2
+SECONDS = 40
+SCROLLING = "while :; do date; seq 40; sleep 0.1; done"
+MOVING = "while :; do for x in $(seq 0 20 600); do xdotool getactivewindow windowmove $x $x; done; done"
+
+
+@dataclass(frozen=True)
+class Used:
+    """One session's totals: seconds of a processor, for the desktop and for its recording; bytes."""
+
+    desktop: float
+    recording: float
+    memory: int
+    recorded: int
+    at: float
+
+
+async def figures(workplace: Workplace) -> dict[str, object]:
+    """Eight idle desktops at once, then two that scroll, then two with a window that moves; each a row."""
+    from tests.site.desks import verified  # noqa: PLC0415 - that module runs this one
+
+    policy = await workplace.policy("figures", input=Input(mouse=True, keyboard=True), session_seconds=3600)
+    rows: dict[str, object] = {}
+    for kind, count, command in (
+        ("idle", IDLE, ""),
+        ("scrolling", BUSY, SCROLLING),
+        ("moving", BUSY, MOVING),
+    ):
+        with ExitStack() as stack:
+            connections = []
+            for _ in range(count):
+                connections.append(connection := await workplace.open(policy, kind))
+                somebody = stack.enter_context(person.seated())
+                stack.enter_context(person.connected(somebody, connection))
+                await workplace.until(connection.session.id, "connected")
+                await asyncio.sleep(1)
+                if command:
+                    await asyncio.to_thread(somebody.click, 400, 300)
+                    await asyncio.to_thread(somebody.type, f"clear; {command}\n")
+            await asyncio.sleep(5)
+            before = [await used(workplace, each) for each in connections]
+            await asyncio.sleep(SECONDS)
+            after = [await used(workplace, each) for each in connections]
+            for connection in connections:
+                await workplace.end(connection.session.id)
+                await workplace.until(connection.session.id, "ended")
+        for connection in connections:
+            report = await verified(workplace, connection.session.id)
+            assert report.manifest is not None
+            assert report.manifest.gaps == (), f"{kind}: not all was recorded"
+        rows[kind] = row(before, after)
+    return rows
+
+
+def row(before: Sequence[Used], after: Sequence[Used]) -> dict[str, float]:
+    """Means of one session: per cent of a core, MiB, MB an hour."""
+    pairs = list(zip(before, after, strict=True))
+    seconds = sum(b.at - a.at for a, b in pairs) / len(pairs)
+
+    def mean(values: Sequence[float]) -> float:
+        return sum(values) / len(values)
+
+    return {
+        "sessions": len(pairs),
+        "desktop_percent": round(100 * mean([b.desktop - a.desktop for a, b in pairs]) / seconds, 1),
+        "recording_percent": round(100 * mean([b.recording - a.recording for a, b in pairs]) / seconds, 1),
+        "memory_mib": round(mean([b.memory for _, b in pairs]) / 2**20),
+        "mb_an_hour": round(mean([b.recorded - a.recorded for a, b in pairs]) / seconds * 3600 / 1e6, 1),
+    }
+
+
+async def used(workplace: Workplace, connection: Connection) -> Used:
+    """What a session has used so far, by its control groups and its recording's processes."""
+    from tests.site.desks import on  # noqa: PLC0415 - as above
+
+    port = connection.port
+    slot = f"lucid.slice/lucid-rdp.slice/lucid-rdp-{port}.slice"
+    script = f"""
+    cat /sys/fs/cgroup/cpuacct/{slot}/cpuacct.usage /sys/fs/cgroup/memory/{slot}/memory.usage_in_bytes
+    for pid in $(pgrep -f 'lucid.sessions.grab .* /run/lucid-rdp/{port}/x11'); do
+      frames=$(readlink /proc/$pid/fd/1)
+      for each in $pid $(pgrep -x ffmpeg); do
+        if [ $each = $pid ] || [ "$(readlink /proc/$each/fd/0)" = "$frames" ]; then
+          awk '{{print "ticks", $1, $14 + $15}}' /proc/$each/stat
+        fi
+      done
+    done
+    """
+    told = (await asyncio.to_thread(on, connection.session.host, script)).split("\n")
+    ticks = sum(float(line.split()[2]) for line in told[2:] if line.startswith("ticks"))
+    recorded = (await workplace.recording(connection.session.id)).raw_bytes
+    return Used(int(told[0]) / 1e9, ticks / 100, int(told[1]), recorded, time.monotonic())
