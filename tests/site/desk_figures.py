@@ -1,4 +1,4 @@
-"""What desktops cost their host: processor, memory and recorded bytes, idle, scrolling and with moving pictures."""
+"""What desktops cost their host: processor, memory and recorded bytes; idle, scrolling and moving."""
 
 import asyncio
 import time
@@ -10,11 +10,14 @@ from lab import person
 from lab.workplace import Workplace
 from lucid.contracts.rdp_manager import Connection
 from lucid.evidence.policy import Input
+from tests.site.desk_host import on, verified
 
 IDLE, BUSY = 8, 2
 SECONDS = 40
 SCROLLING = "while :; do date; seq 40; sleep 0.1; done"
 MOVING = "while :; do for x in $(seq 0 20 600); do xdotool getactivewindow windowmove $x $x; done; done"
+
+WORK = (("idle", IDLE, ""), ("scrolling", BUSY, SCROLLING), ("moving", BUSY, MOVING))
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,6 @@ class Used:
 
 async def figures(workplace: Workplace) -> dict[str, object]:
     """Eight idle desktops at once, then two that scroll, then two with a window that moves; each a row."""
-    from tests.site.desks import verified  # noqa: PLC0415 - that module runs this one
-
     policy = await workplace.policy("figures", input=Input(mouse=True, keyboard=True), session_seconds=3600)
     rows: dict[str, object] = {}
     for kind, count, command in (
@@ -84,8 +85,6 @@ def row(before: Sequence[Used], after: Sequence[Used]) -> dict[str, float]:
 
 async def used(workplace: Workplace, connection: Connection) -> Used:
     """What a session has used so far, by its control groups and its recording's processes."""
-    from tests.site.desks import on  # noqa: PLC0415 - as above
-
     port = connection.port
     slot = f"lucid.slice/lucid-rdp.slice/lucid-rdp-{port}.slice"
     script = f"""

@@ -5,35 +5,24 @@
 
 import asyncio
 import json
-import shlex
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
-from io import BytesIO
 
 from lab import person
 from lab.place import here
 from lab.prove import gateway
 from lab.workplace import Workplace, signing_key
-from lucid.cli.bundle import fetch_bundle
 from lucid.cli.replay import fetch_replay
-from lucid.cli.trust import fetch_trust
-from lucid.contracts import session_api
 from lucid.contracts.rdp_manager import Connection
-from lucid.contracts.session_api import BundleQuery
 from lucid.contracts.types import SessionPath
-from lucid.evidence import trust
 from lucid.evidence.policy import Clipboard, Input
-from lucid.evidence.steps import Outcome, Report
-from lucid.evidence.verify import verify
 from tests.site import desk_figures, pictures
+from tests.site.desk_host import HOME, ended, inside, left, nothing_left, on, verified
 
-SECONDS = 30
-HOME = "/var/tmp/home"  # noqa: S108 - as the desktop's unit has it, private to the session
 USABLE = Input(mouse=True, keyboard=True)
 LOOKS = (
     "ls /run/lucid-rdp",
@@ -44,70 +33,6 @@ LOOKS = (
     "ls /run/xrdp/sockdir",
 )
 Scenario = Callable[[Workplace], Awaitable[dict[str, object]]]
-
-
-def on(host: str, script: str, *, check: bool = True) -> str:
-    """What a shell script says that root runs on a host."""
-    command = ["ssh", host, shlex.join(["sudo", "sh", "-c", script])]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-    assert done.returncode == 0 or not check, f"{script}: {done.stdout}{done.stderr}"
-    return done.stdout
-
-
-def inside(connection: Connection, path: str) -> str:
-    """A file of a desktop's own, read by root on its host; empty if it is not there."""
-    unit = f"lucid-desktop@{connection.port}.service"
-    main = f"$(systemctl show --property MainPID --value {unit})"
-    return on(connection.session.host, f"cat /proc/{main}/root{HOME}/{path} 2>/dev/null || true")
-
-
-def left(host: str, port: int) -> str:
-    """What there is of a slot on its host: processes, units, sockets, files, mounts, firewall entries.
-
-    Processes are those of any desktop: users that systemd lends have these numbers.
-    """
-    return on(
-        host,
-        f"""
-        ps -eo uid,user,args --no-headers | awk '($1 >= 61184 && $1 <= 65519) || $2 == "lucid-rdp"'
-        systemctl list-units --all --no-legend 'lucid-*@{port}*' 'lucid-rdp-{port}*'
-        ss -Hltn 'sport = :{port}'
-        ls -d /run/lucid-rdp/{port} /var/lib/private/*{port}* 2>/dev/null
-        ls -d /tmp/systemd-private-*{port}* /var/tmp/systemd-private-*{port}* 2>/dev/null
-        ls -d /run/credentials/*@{port}* 2>/dev/null
-        grep -E '/{port}( |/)|@{port}' /proc/self/mounts
-        ipset list | grep -F 'tcp:{port}'
-        true
-        """,
-    )
-
-
-async def nothing_left(host: str, port: int) -> None:
-    """Waits until a slot has left nothing on its host."""
-    until = time.monotonic() + 15
-    while found := (await asyncio.to_thread(left, host, port)).strip():
-        assert time.monotonic() < until, f"port {port} of {host} has left:\n{found}"
-        await asyncio.sleep(0.3)
-
-
-async def verified(workplace: Workplace, session: str) -> Report:
-    """The bundle of a session that has ended, verified by this site's trust file."""
-    recording = await workplace.until_anchored(session)
-    assert recording.state == "completed", recording
-    target, path = gateway(here().state), here().state / f"{session}.lucid"
-    await fetch_bundle(target, session_api.BUNDLE, BundleQuery(session), path)
-    known = trust.parse(await fetch_trust(target))
-    report = await asyncio.to_thread(lambda: verify(BytesIO(path.read_bytes()), known))
-    assert report.outcome is Outcome.VERIFIED, report
-    return report
-
-
-async def ended(workplace: Workplace, connection: Connection) -> None:
-    """Ends a desktop: nothing of it may be left on its host."""
-    host, port = connection.session.host, connection.port
-    await workplace.end(connection.session.id)
-    await workplace.until(connection.session.id, "ended")
-    await nothing_left(host, port)
 
 
 async def work(workplace: Workplace) -> dict[str, object]:
