@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from lucid.rdp import watch
 from tests.deployment import deployment
 from tests.rdp.real_displays import RealDisplays
 from tests.rdp.site import CHAIN, CONTROLLER, SESSIONS, SETTINGS, Site
@@ -17,7 +18,8 @@ async def site(
 ) -> AsyncIterator[Site]:
     """All of it runs. One for a module: each test has sessions of its own, and leaves all as it was."""
     directory = tmp_path_factory.mktemp("rdp")
-    with screens(directory) as start_screen:
+    with screens(directory) as start_screen, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watch, "LOOK_SECONDS", 0.25)
         async with deployment(directory, mongodb_url, redis_url, **SETTINGS) as house:
             await house.start(*CHAIN)
             made = Site(house, RealDisplays(start_screen), await house.client("rdp-manager"))

@@ -189,7 +189,7 @@ async def site(
         variable(name): written({host: f"https://127.0.0.1:{port}" for host, port in by_host.items()})
         for name, by_host in by_service.items()
     }
-    async with deployment(directory, mongodb_url, redis_url, **QUICK, **urls, **settings) as house:
+    async with deployment(directory, mongodb_url, redis_url, **QUICK | urls | settings) as house:
         made = Site(house, hosts, by_service)
         try:
             await made.begin()

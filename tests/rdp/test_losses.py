@@ -32,7 +32,11 @@ async def rdp(
     tmp_path_factory: pytest.TempPathFactory, mongodb_url: str, redis_url: str
 ) -> AsyncIterator[Site]:
     """A site that loses patience quickly; each test leaves its host as it was."""
-    settings = {"RDP_HOST_LOST_SECONDS": str(LOST_SECONDS), "RDP_START_SECONDS": "2"}
+    settings = {
+        "RDP_HOST_LOST_SECONDS": str(LOST_SECONDS),
+        "RDP_START_SECONDS": "2",
+        "RDP_POLL_SECONDS": "0.2",
+    }
     directory = tmp_path_factory.mktemp("site")
     async with site(directory, mongodb_url, redis_url, "rdp1", **settings) as made:
         yield made
