@@ -1,5 +1,6 @@
 """Services of the catalogue in this process: real applications, real mutual TLS, ports of their own."""
 
+import asyncio
 import os
 import secrets
 import socket
@@ -26,6 +27,8 @@ P = TypeVar("P", bound=msgspec.Struct)
 B = TypeVar("B")
 R = TypeVar("R")
 
+HANDSHAKE_SECONDS = 0.1
+"""How long the last connections have for TLS when a service stops."""
 DATABASES = ("lucid", "lucid_blocks", "lucid_sessions")
 
 
@@ -77,11 +80,17 @@ class Deployment:
     async def stop(self, *names: str) -> None:
         """Stops services; one on a host that was added by its name, `@` and the host."""
         for name in names:
-            await self._running.pop(name).cleanup()
+            runner = self._running.pop(name)
+            for site in tuple(runner.sites):
+                await site.stop()
+            # Only connections that are there are closed; who shakes hands meanwhile would be served for ever.
+            await asyncio.sleep(HANDSHAKE_SECONDS)
+            await runner.cleanup()
 
     async def close(self) -> None:
         """Stops everything, in reverse."""
-        await self.stop(*reversed(self._running))
+        while self._running:
+            await self._running.popitem()[1].cleanup()
         await self._stack.aclose()
 
     async def call(

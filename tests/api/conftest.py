@@ -19,7 +19,8 @@ from tests.sessions.waiting import until
 
 BEHIND = (
     "auth-service", "blockchain-engine", "session-anchoring", "session-storage", "chunk-processor",
-    "session-pipeline", "session-recorder", "session-api", "rate-limiter", "api-gateway",
+    "session-pipeline", "session-recorder", "session-api", "resource-monitor", "session-controller",
+    "rdp-manager", "rate-limiter", "api-gateway",
 )  # fmt: skip
 MAIL = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": "9", "SMTP_TLS": "none", "SMTP_FROM": "lucid@example.org"}
 """Letters go nowhere: what is asked of the API is answered before they are sent."""

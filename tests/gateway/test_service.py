@@ -1,6 +1,7 @@
 """api-gateway before a real auth-service: who gets in, who does not, and what is said to them."""
 
 import hmac
+import re
 import time
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -36,6 +37,12 @@ ROUTES: list[Route[Any, Any, Any]] = [
     route for each in catalog.load().services.values() for route in import_module(each.contract).ROUTES
 ]
 INTERNAL = [route for route in ROUTES if route.access is Access.INTERNAL]
+OUTSIDE = [route for route in ROUTES if route.access is not Access.INTERNAL]
+
+
+def operation(route: Route[Any, Any, Any]) -> tuple[str, str]:
+    """What a request has to say to reach it, whatever its parameters are called."""
+    return route.method, re.sub(r"\{\w+\}", "{}", route.path)
 
 
 def token(role: str = "user", age: int = 0) -> str:
@@ -158,8 +165,10 @@ class TestPaths:
                 assert answer.status == 405, path
 
     async def test_what_is_between_services_is_not_there(self, alone: Person) -> None:
-        assert len(INTERNAL) > 10
-        for route in INTERNAL:
+        # What has the name of an operation for people leads to that one: see the table's tests.
+        hidden = [route for route in INTERNAL if operation(route) not in map(operation, OUTSIDE)]
+        assert len(hidden) > 10
+        for route in hidden:
             for path in (filled(route), filled(route).removeprefix(API)):
                 outcome = await alone.status_and_code(route.method, path, token("super_admin"))
                 assert outcome in {"404 LUCID_ERR_4001", "405 LUCID_ERR_4003"}, f"{route.method} {path}"

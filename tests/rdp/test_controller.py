@@ -253,6 +253,11 @@ async def test_a_full_disk_refuses_sessions_and_keeps_none_alive(
     session, port = await site.used()
     directory = site.house.directory / "state" / CONTROLLER / "sessions"
 
+    async def written(state: bytes) -> bool:
+        return b'"%b"' % state in (directory / f"{session}.json").read_bytes()
+
+    await until(lambda: written(b"connected"))
+
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -264,10 +269,7 @@ async def test_a_full_disk_refuses_sessions_and_keeps_none_alive(
         assert (await site.end(session)).state == "ended"
         assert port not in site.displays.desks
         assert not await site.house.ready(CONTROLLER)
-        assert b'"connected"' in (directory / f"{session}.json").read_bytes()
+        assert await written(b"connected")
 
-    async def written() -> bool:
-        return b'"ended"' in (directory / f"{session}.json").read_bytes()
-
-    await until(written)
+    await until(lambda: written(b"ended"))
     await until(lambda: site.house.ready(CONTROLLER))
