@@ -242,9 +242,9 @@ def certificates(catalog: Catalog, host: Host) -> tuple[Certificate, ...]:
             made(name, store.user, store.unit, unit=name, called=(host.name,) if name == MONGODB else ())
             for name, store in stores
         ),
-        # Not one that services would take for one of their own.
+        # Not one that services would take for one of their own; root alone reads it, for the listeners.
         *(
-            made(name, listener.user, unit="listeners", called=people)
+            made(name, "root", unit="listeners", called=people)
             for name, listener in catalog.listeners.items()
             if any(service.name == listener.service for service in services)
         ),

@@ -24,17 +24,11 @@ from lucid.rdp.systemd import Systemd
 
 
 class AgentSettings(settings.Common, frozen=True, kw_only=True):
-    """Where its slots are, and what its listeners show."""
+    """Where its slots are."""
 
     slots_directory: Annotated[str, msgspec.Meta(description="directory of the slots, writable")] = (
         contract.SLOTS_DIRECTORY
     )
-    rdp_certificate: Annotated[
-        str,
-        msgspec.Meta(
-            description="certificate that listeners show, PEM", examples=["/etc/lucid/tls/rdp/rdp.crt"]
-        ),
-    ] = "/etc/lucid/tls/rdp/rdp.crt"
 
 
 DESKS = web.AppKey("desks", Desks)
@@ -87,7 +81,7 @@ async def create() -> web.Application:
     async def resources(app: web.Application) -> AsyncIterator[None]:
         systemd = Systemd()
         try:
-            desks = Desks(Path(found.slots_directory), Path(found.rdp_certificate), systemd)
+            desks = Desks(Path(found.slots_directory), systemd)
             await asyncio.to_thread(desks.recover)
             app[DESKS] = desks
             app[CHECKS].add("systemd", systemd.check)

@@ -33,9 +33,8 @@ _STATES: dict[str, contract.DesktopState] = {"active": "running", "activating": 
 class Desks:
     """All slots. Each changes under a lock of its own."""
 
-    def __init__(self, root: Path, certificate: Path, systemd: Systemd) -> None:
+    def __init__(self, root: Path, systemd: Systemd) -> None:
         self._root = root
-        self._certificate = certificate
         self._systemd = systemd
         self._kept: dict[int, Kept] = {}
         self._locks: dict[int, asyncio.Lock] = {}
@@ -86,7 +85,7 @@ class Desks:
             await self._keep(port, kept)
             await asyncio.to_thread(directory.admit, admission)
             await self._begin(slots.listener_of(port))
-            return contract.Admitted(certificate_sha256=await asyncio.to_thread(self._fingerprint))
+            return contract.Admitted(certificate_sha256=await asyncio.to_thread(_fingerprint, directory))
 
     async def close(self, port: int) -> None:
         """Listens no more; nothing there is no error. Raises Unavailable."""
@@ -213,18 +212,19 @@ class Desks:
             raise NotFound(f"nothing is at port {port}")
         return self._kept[port]
 
-    def _fingerprint(self) -> str:
-        try:
-            certificate = x509.load_pem_x509_certificate(self._certificate.read_bytes())
-        except (OSError, ValueError) as error:
-            raise Unavailable(
-                f"the listeners' certificate cannot be read: {error}", code=Code.CONFIGURATION
-            ) from None
-        return certificate.fingerprint(SHA256()).hex()
-
     def _lock(self, port: int) -> asyncio.Lock:
         return self._locks.setdefault(port, asyncio.Lock())
 
 
 def _away(error: UnitError) -> Unavailable:
     return Unavailable(f"systemd: {' '.join(map(str, error.args))}", code=Code.EXTERNAL)
+
+
+def _fingerprint(directory: Directory) -> str:
+    try:
+        certificate = x509.load_pem_x509_certificate(directory.certificate())
+    except (OSError, ValueError) as error:
+        raise Unavailable(
+            f"the listener's certificate cannot be read: {error}", code=Code.CONFIGURATION
+        ) from None
+    return certificate.fingerprint(SHA256()).hex()

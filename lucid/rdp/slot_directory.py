@@ -62,6 +62,10 @@ class Directory:
         """The display's cookie. Raises OSError."""
         return (self.path / "desktop" / "cookie").read_text().strip()
 
+    def certificate(self) -> bytes:
+        """What the listener shows, PEM, as the firewall's program has left it here. Raises OSError."""
+        return (self.path / "rdp.crt").read_bytes()
+
     def keep(self, kept: Kept) -> None:
         """Replaces what is kept. Raises OSError."""
         self._write("slot.json", msgspec.json.encode(kept), _OWN)

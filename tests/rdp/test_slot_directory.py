@@ -119,3 +119,19 @@ def test_it_follows_no_link_and_waits_for_no_pipe(made: Directory, program: Modu
 def test_it_acts_on_slots_alone(program: ModuleType, arguments: tuple[str, str]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - as above
         program.main(*arguments)
+
+
+def test_the_certificate_is_left_in_the_slot_and_through_no_link(
+    made: Directory, program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shown.crt").write_bytes(b"a certificate")
+    monkeypatch.setattr(program, "CERTIFICATE", str(tmp_path / "shown.crt"))
+    (tmp_path / "roots").write_bytes(b"root's own")
+    (made.path / "rdp.crt").symlink_to(tmp_path / "roots")
+    program.publish(PORT)
+    program.publish(PORT)
+    assert made.certificate() == b"a certificate"
+    assert (tmp_path / "roots").read_bytes() == b"root's own"
+    (tmp_path / "slots" / str(PORT + 1)).symlink_to(tmp_path)
+    with pytest.raises(OSError, match=r"Not a directory|symbolic links"):
+        program.publish(PORT + 1)
