@@ -128,9 +128,14 @@ def test_the_certificate_is_left_in_the_slot_and_through_no_link(
     monkeypatch.setattr(program, "CERTIFICATE", str(tmp_path / "shown.crt"))
     (tmp_path / "roots").write_bytes(b"root's own")
     (made.path / "rdp.crt").symlink_to(tmp_path / "roots")
-    program.publish(PORT)
-    program.publish(PORT)
+    before = os.umask(0o077)
+    try:
+        program.publish(PORT)
+        program.publish(PORT)
+    finally:
+        os.umask(before)
     assert made.certificate() == b"a certificate"
+    assert mode(made.path / "rdp.crt") == 0o644
     assert (tmp_path / "roots").read_bytes() == b"root's own"
     (tmp_path / "slots" / str(PORT + 1)).symlink_to(tmp_path)
     with pytest.raises(OSError, match=r"Not a directory|symbolic links"):
