@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from lucid import catalog
-from lucid.dev.environment import LOOPBACK
+from lucid.dev.environment import LOOPBACK, standing
 from lucid.kit import tls
 from tests.cli.command import RunningStack
 from tests.dev.waiting import until
@@ -27,7 +27,7 @@ def _status(stack: RunningStack) -> dict[str, dict[str, Any]]:
 class TestStatus:
     def test_shows_every_service_and_database_healthy(self, stack: RunningStack) -> None:
         rows = _status(stack)
-        assert set(rows) == {*catalog.load().services, "mongodb", "redis"}
+        assert set(rows) == {*standing().services, "mongodb", "redis"}
         assert {row["health"] for row in rows.values()} <= {"healthy", "up"}, rows
         assert all(row["memory_bytes"] > 1024 * 1024 for row in rows.values())
 
@@ -66,7 +66,7 @@ class TestAServiceThatDies:
 class TestSecrets:
     def test_are_in_no_environment_and_on_no_command_line(self, stack: RunningStack) -> None:
         secrets = [path.read_bytes().strip() for path in stack.state.directory.glob("credentials/*/*")]
-        assert len(secrets) == sum(len(service.credentials) for service in catalog.load().services.values())
+        assert len(secrets) == sum(len(each.credentials) for each in standing().services.values())
         for program in stack.running.programs:
             for file in ("environ", "cmdline"):
                 with open(f"/proc/{program.pid}/{file}", "rb") as shown:  # noqa: PTH123 - proc(5)

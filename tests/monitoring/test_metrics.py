@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from lucid import catalog
 from lucid.contracts import chunk_processor as processor
 from lucid.contracts.types import ChunkPath, SessionPath
+from lucid.dev.environment import standing
 from lucid.dev.probe import OBSERVER
 from lucid.kit.client import ServiceClient
 from lucid.kit.errors import Conflict
@@ -75,7 +76,7 @@ async def scrape(stack: RunningStack) -> dict[tuple[str, str, str], float]:
     tls = tls_of(stack, OBSERVER)
     found: dict[tuple[str, str, str], float] = {}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls, force_close=True)) as session:
-        for service in catalog.load().services.values():
+        for service in standing().services.values():
             text = await _ask(session, service)
             for family in text_string_to_metric_families(text):
                 for sample in family.samples:
@@ -154,7 +155,7 @@ async def test_a_recording_moves_them_all(stack: RunningStack, tmp_path: Path) -
     after = await scrape(stack)
 
     wanted = {(service, name) for service, names in COUNTED.items() for name in names} | {
-        (service, name) for service in catalog.load().services for name in EVERYWHERE
+        (service, name) for service in standing().services for name in EVERYWHERE
     }
     still = {key for key in wanted if total(after, *key) <= total(before, *key)}
     assert not still

@@ -134,10 +134,12 @@ class TestAChange:
         session = await alice.create(frame_rate=10)
         envelope = trust_policies.sign(TRUST, OWNER).decode()
         record = {"frame_rate": 10, "quality": "high", "max_bytes": 10 * 1024**3, "retention_days": 30}
-        assert await agree(house, session, envelope) == policy_sha256(record | {"trust": envelope})
-        change = contract.UpdateSession(frame_rate=25)
-        changed = await ask(alice, contract.UPDATE, SessionPath(session), change)
-        assert changed.policy_sha256 == policy_sha256(record | {"frame_rate": 25, "trust": envelope})
+        agreed = policy_sha256(record | {"trust": envelope})
+        assert await agree(house, session, envelope) == agreed
+        with pytest.raises(Conflict, match="owner's signed policy"):
+            await ask(alice, contract.UPDATE, SessionPath(session), contract.UpdateSession(frame_rate=25))
+        changed = await ask(alice, contract.UPDATE, SessionPath(session), contract.UpdateSession(name="desk"))
+        assert (changed.name, changed.policy_sha256) == ("desk", agreed)
 
     async def test_of_nothing_changes_nothing(self, alice: Person) -> None:
         session = await alice.create(name="as it is")
