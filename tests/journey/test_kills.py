@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lucid import catalog
+from lucid.dev.environment import standing
 from lucid.evidence import trust as trust_file
 from lucid.evidence.steps import Outcome, Report
 from lucid.evidence.verify import verify
@@ -72,7 +72,7 @@ def workers_of(pid: int) -> list[int]:
     return [int(child) for child in listed.split()]
 
 
-@pytest.mark.parametrize("service", catalog.load().start_order())
+@pytest.mark.parametrize("service", standing().start_order())
 def test_killed_in_mid_recording_the_recording_completes(
     stack: RunningStack, service: str, tmp_path: Path
 ) -> None:

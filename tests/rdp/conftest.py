@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from lucid.rdp import watch
+from lucid.rdp import keeper, watch
 from tests.deployment import deployment
 from tests.rdp.real_displays import RealDisplays
 from tests.rdp.site import CHAIN, CONTROLLER, SESSIONS, SETTINGS, Site
@@ -20,6 +20,7 @@ async def site(
     directory = tmp_path_factory.mktemp("rdp")
     with screens(directory) as start_screen, pytest.MonkeyPatch.context() as patch:
         patch.setattr(watch, "LOOK_SECONDS", 0.25)
+        patch.setattr(keeper, "WAIT_SECONDS", 3.0)
         async with deployment(directory, mongodb_url, redis_url, **SETTINGS) as house:
             await house.start(*CHAIN)
             made = Site(house, RealDisplays(start_screen), await house.client("rdp-manager"))
