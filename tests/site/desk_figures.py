@@ -1,6 +1,7 @@
 """What desktops cost their host: processor, memory and recorded bytes; idle, scrolling and moving."""
 
 import asyncio
+import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from tests.site.desk_host import on, verified
 
 IDLE, BUSY = 8, 2
 SECONDS = 40
+TICKS = os.sysconf("SC_CLK_TCK")
 SCROLLING = "while :; do date; seq 40; sleep 0.1; done"
 MOVING = "while :; do for x in $(seq 0 20 600); do xdotool getactivewindow windowmove $x $x; done; done"
 
@@ -84,21 +86,28 @@ def row(before: Sequence[Used], after: Sequence[Used]) -> dict[str, float]:
 
 
 async def used(workplace: Workplace, connection: Connection) -> Used:
-    """What a session has used so far, by its control groups and its recording's processes."""
+    """What a session has used so far, by its processes and those of its recording."""
     port = connection.port
     slot = f"lucid.slice/lucid-rdp.slice/lucid-rdp-{port}.slice"
     script = f"""
-    cat /sys/fs/cgroup/cpuacct/{slot}/cpuacct.usage /sys/fs/cgroup/memory/{slot}/memory.usage_in_bytes
+    cat /sys/fs/cgroup/memory/{slot}/memory.usage_in_bytes
+    for pid in $(cat /sys/fs/cgroup/systemd/{slot}/*/cgroup.procs); do
+      awk '{{print "desktop", $14 + $15 + $16 + $17}}' /proc/$pid/stat # with children that have ended
+    done
     for pid in $(pgrep -f 'lucid.sessions.grab .* /run/lucid-rdp/{port}/x11'); do
       frames=$(readlink /proc/$pid/fd/1)
       for each in $pid $(pgrep -x ffmpeg); do
         if [ $each = $pid ] || [ "$(readlink /proc/$each/fd/0)" = "$frames" ]; then
-          awk '{{print "ticks", $1, $14 + $15}}' /proc/$each/stat
+          awk '{{print "recording", $14 + $15}}' /proc/$each/stat
         fi
       done
-    done
+    done 2>/dev/null
+    true
     """
-    told = (await asyncio.to_thread(on, connection.session.host, script)).split("\n")
-    ticks = sum(float(line.split()[2]) for line in told[2:] if line.startswith("ticks"))
+    memory, *lines = (await asyncio.to_thread(on, connection.session.host, script)).splitlines()
+    told = [line.split() for line in lines]
+    desktop, recording = (
+        sum(float(ticks) for what, ticks in told if what == name) / TICKS for name in ("desktop", "recording")
+    )
     recorded = (await workplace.recording(connection.session.id)).raw_bytes
-    return Used(int(told[0]) / 1e9, ticks / 100, int(told[1]), recorded, time.monotonic())
+    return Used(desktop, recording, int(memory), recorded, time.monotonic())
