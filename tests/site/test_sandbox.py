@@ -16,9 +16,6 @@ from tests.site.standing import Site
 
 SERVICES = catalog.load().services
 EXPOSURE, EXPOSURE_OF_HELPED = 1.5, 2.5
-EXPOSURE_OF_SETS = 2.8
-"""Of what loads the firewall at boot where its rules name sets: iptables asks for a set by a raw socket
-(CAP_NET_RAW, AF_INET), and so early a unit cannot be given mounts of its own, which would outweigh that."""
 REFUSED = {"EPERM", "EACCES", "EAFNOSUPPORT", "ENOENT", "EROFS"}
 TOOLS = (
     "/bin/sh",
@@ -177,8 +174,6 @@ def test_systemd_rates_the_exposure_of_every_unit_as_low(site: Site) -> None:
         for unit, rate in rates.items():
             text = site.on(host, "systemctl", "cat", unit).stdout if rate > EXPOSURE else ""
             limit = EXPOSURE_OF_HELPED if re.search(r"^# It runs \w", text, re.MULTILINE) else EXPOSURE
-            if unit == "lucid-firewall.service" and "CAP_NET_RAW" in text:
-                limit = EXPOSURE_OF_SETS
             assert rate <= limit, f"{unit} on {host}: {rate}"
 
 
