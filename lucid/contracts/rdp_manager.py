@@ -239,8 +239,13 @@ UPDATE_POLICY = Route(
     "Replace a trust policy; sessions that run keep the one they began with", access=Access.USER,
     errors=(*_KNOWN, Code.EXISTS, Code.CONFLICT),
 )  # fmt: skip
+DELETE_POLICY = Route(
+    SERVICE, "DELETE", "/trust/policies/{policy}", PolicyPath, Nothing, Nothing,
+    "Delete a trust policy; sessions that run keep the one they began with", access=Access.USER,
+    errors=_KNOWN,
+)  # fmt: skip
 
 ROUTES = (
     CREATE, LIST, GET, CONNECT, DISCONNECT, END, HOSTS, SET_HOST,
-    POLICIES, CREATE_POLICY, GET_POLICY, UPDATE_POLICY,
+    POLICIES, CREATE_POLICY, GET_POLICY, UPDATE_POLICY, DELETE_POLICY,
 )  # fmt: skip
