@@ -11,7 +11,7 @@ from lab import inventory, journey, lifecycle, machine
 from lab.place import INVENTORY, REPOSITORY, Lab
 from lucid.dev.processes import Processes
 
-BESIDE = ("evidence", "forgeries", "verifier", "deploy", "roles", "auth", "blocks", "cli")
+BESIDE = ("evidence", "forgeries", "verifier", "deploy", "roles", "auth", "blocks", "cli", "journey", "api", "fuzz")
 """Directories of tests that measure no time, and so may run beside a deployment."""
 SECONDS = 1800
 
