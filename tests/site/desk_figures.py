@@ -95,7 +95,7 @@ async def used(workplace: Workplace, connection: Connection) -> Used:
     for pid in $(cat /sys/fs/cgroup/systemd/{slot}/*/cgroup.procs); do
       awk '{{print "desktop", $14 + $15 + $16 + $17}}' /proc/$pid/stat # with children that have ended
     done
-    for pid in $(pgrep -f 'lucid.sessions.grab {display_number(port)} '); do
+    for pid in $(pgrep -f '[l]ucid.sessions.grab {display_number(port)} '); do
       unit=$(sed -n 's/^[0-9]*:name=systemd://p; s/^0:://p' /proc/$pid/cgroup | grep -m 1 lucid-capture@)
       for each in $(cat /sys/fs/cgroup/systemd$unit/cgroup.procs); do
         awk '{{print "recording", $14 + $15}}' /proc/$each/stat
