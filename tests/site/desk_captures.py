@@ -96,7 +96,7 @@ def looked(connection: Connection, own: Captured, other: Captured) -> dict[str, 
 
 
 async def captures(workplace: Workplace) -> dict[str, object]:
-    """Two desktops have users of their own for capture and listener. A capture is killed: the gaps are named."""
+    """Two desktops have users of their own for capture and listener. A killed capture is a named gap."""
     policy = await workplace.policy("captures")
     one, other = await workplace.open(policy, "one"), await workplace.open(policy, "other")
     host = one.session.host
