@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
@@ -35,16 +34,16 @@ def now_ms() -> int:
 
 
 class Recording:
-    """The state and the capture of one session. `workdir` is private to the session, for its cookie."""
+    """The state and the capture of one session. `capture_socket` as in CaptureSettings."""
 
-    def __init__(self, state: State, spool: SessionSpool, workdir: Path) -> None:
+    def __init__(self, state: State, spool: SessionSpool, capture_socket: str = "") -> None:
         self.state = state
         self.spool = spool
         self.changed = asyncio.Event()
         """Set when there is something to deliver."""
         self.begun = asyncio.Event()
         """Set when a chunk of this life of the recorder is durable, or the recording has ended."""
-        self._workdir = workdir
+        self._capture_socket = capture_socket
         self._capture: Capture | None = None
         self._capturing = False
         """Whether `capture` runs: it may still add a chunk, so it alone says that the recording is over."""
@@ -144,11 +143,15 @@ class Recording:
     async def _run(self) -> CaptureEnd:
         """One run of the encoder, from its first byte to its last."""
         request = self.state.request
-        settings = CaptureSettings(frame_rate=request.frame_rate, quality=Quality(request.quality))
+        settings = CaptureSettings(
+            frame_rate=request.frame_rate,
+            quality=Quality(request.quality),
+            capture_socket=self._capture_socket,
+        )
         display = int(request.display[1:].partition(".")[0])
         chunker = Chunker(str(rules.PICTURE), not_before_ms=self.spool.last_end_ms)
         splitter = FragmentSplitter()
-        async with Capture(display, bytes.fromhex(request.cookie), settings, self._workdir) as capture:
+        async with Capture(display, bytes.fromhex(request.cookie), settings) as capture:
             self._capture = capture
             if self._stopping or not self._live():
                 capture.stop()

@@ -98,6 +98,14 @@ class TestRules:
         assert all("--uid-owner" in line for line in ways_out)
         assert any("-d 192.0.2.1/32 -p udp -m udp --dport 123" in line for line in ways_out)
 
+    def test_name_the_group_where_users_are_lent(self) -> None:
+        text = render(made().named("rdp1"), made(), flows(CATALOG, made()), 4)
+        found = [line for line in text.splitlines() if "--gid-owner" in line]
+        assert found
+        assert all(f"--dport {LOGIN_PORT} -m owner --gid-owner lucid-rdp " in line for line in found)
+        assert any("-d 127.0.0.1 " in line for line in found)
+        assert "--uid-owner lucid-rdp " not in text
+
     def test_let_administration_in_from_the_control_network_only(self) -> None:
         text = render(made().named("tron1"), made(), flows(CATALOG, made()), 4)
         found = [line for line in text.splitlines() if "--dport 22 " in line]

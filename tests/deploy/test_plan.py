@@ -69,9 +69,16 @@ class TestUnits:
             for unit in plan.units(CATALOG, made(), host):
                 assert not [word for word in hidden if word in str(unit.environment)]
 
-    def test_that_see_more_of_their_host_than_themselves_are_the_monitor_alone(self) -> None:
+    def test_that_see_more_of_their_host_than_themselves_are_the_monitor_and_the_recorder(self) -> None:
         seen = {u.name: u.reads for h in made().hosts for u in plan.units(CATALOG, made(), h) if u.reads}
-        assert seen == {"resource-monitor": ("host", "connections")}
+        assert seen == {"resource-monitor": ("host", "connections"), "session-recorder": ("displays",)}
+
+    def test_of_whom_one_has_programs_started_know_where(self) -> None:
+        found = {u.name: u for h in made().hosts for u in plan.units(CATALOG, made(), h)}
+        assert [name for name, unit in found.items() if unit.units] == ["session-recorder"]
+        recorder = found["session-recorder"]
+        assert recorder.units == ("lucid-capture.socket",)
+        assert recorder.environment["CAPTURE_SOCKET"] == "/run/lucid-capture/socket"
 
     def test_that_people_may_reach_are_the_gateway_alone(self) -> None:
         public = [u.name for h in made().hosts for u in plan.units(CATALOG, made(), h) if u.public]

@@ -40,16 +40,18 @@ def inside(connection: Connection, path: str) -> str:
 def left(host: str, port: int) -> str:
     """What there is of a slot on its host: processes, units, sockets, files, mounts, firewall entries.
 
-    Processes are those of any desktop: users that systemd lends have these numbers.
+    Processes are those of any desktop and recording: users that systemd lends have these numbers. So are the
+    units of recordings, which are not named by port.
     """
     return on(
         host,
         f"""
         ps -eo uid,user,args --no-headers | awk '($1 >= 61184 && $1 <= 65519) || $2 == "lucid-rdp"'
-        systemctl list-units --all --no-legend 'lucid-*@{port}*' 'lucid-rdp-{port}*'
+        systemctl list-units --all --no-legend 'lucid-*@{port}*' 'lucid-rdp-{port}*' 'lucid-capture@*'
         ss -Hltn 'sport = :{port}'
         ls -d /run/lucid-rdp/{port} /var/lib/private/*{port}* 2>/dev/null
         ls -d /tmp/systemd-private-*{port}* /var/tmp/systemd-private-*{port}* 2>/dev/null
+        ls -d /tmp/systemd-private-*capture@* /var/tmp/systemd-private-*capture@* 2>/dev/null
         ls -d /run/credentials/*@{port}* 2>/dev/null
         grep -E '/{port}( |/)|@{port}' /proc/self/mounts
         ipset list | grep -F 'tcp:{port}'

@@ -56,6 +56,12 @@ def test_a_desktop_outlives_the_services_that_see_to_it(site: Site) -> None:
 
 
 @pytest.mark.timeout(300)
+def test_each_desktop_is_recorded_by_a_user_who_sees_nothing_else(site: Site) -> None:
+    found = played(site, "captures")
+    assert found["gaps"] == {"one": ["capture_restarted"] * 2, "other": []}
+
+
+@pytest.mark.timeout(300)
 def test_what_is_recorded_is_what_was_seen_and_when(site: Site) -> None:
     found = played(site, "clock")
     assert max(map(abs, found["late_ms"])) < MOST_LATE_MS
