@@ -98,7 +98,7 @@ class Capture:
             await self._start()
         except BaseException:
             await self._watch.close()
-            self._remove_cookie()
+            remove_cookie(self._xauthority)
             raise
         self._watching = asyncio.create_task(self._end_on_change(), name=f"capture-{self._display}-watch")
         self._tasks.append(self._watching)
@@ -154,7 +154,7 @@ class Capture:
         await self._encoder.close()
         await self._grabber.close()
         await self._watch.close()
-        self._remove_cookie()
+        remove_cookie(self._xauthority)
 
     async def _start(self) -> None:
         if self._xauthority is not None and self._cookie is not None:
@@ -246,13 +246,15 @@ class Capture:
         words = await self._grabber.last_words(1)
         return CaptureEnd(EndCause.FAILED, f"the grabber ended with status {status}: {words}")
 
-    def _remove_cookie(self) -> None:
-        if self._xauthority is None:
-            return
-        try:
-            self._xauthority.unlink(missing_ok=True)
-        except OSError as error:  # a disk that has become read-only, say: its cookie ends with the display
-            log.warning("a display's cookie is left behind", file=str(self._xauthority), error=str(error))
+
+def remove_cookie(file: Path | None) -> None:
+    """Removes a display's cookie, if there is a file of it."""
+    if file is None:
+        return
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:  # a disk that has become read-only, say: its cookie ends with the display
+        log.warning("a display's cookie is left behind", file=str(file), error=str(error))
 
 
 def grabber_command(display: int, size: ScreenSize, frame_rate: int, sockets: str = SOCKETS) -> list[str]:
