@@ -13,16 +13,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from lucid.cli.replay import play_bundle
 from lucid.contracts import session_api as contract
 from lucid.contracts.types import SessionPath
 from lucid.evidence import policy as policies
-from lucid.evidence.bundle import BundleReader
-from lucid.evidence.disclosed import open_chunks
 from lucid.evidence.manifest import Manifest
 from lucid.evidence.policy import Recorded
 from lucid.evidence.steps import Outcome, Report
 from lucid.kit.errors import LucidError, NotFound
 from lucid.sessions.recording_state import CODECS, EVENTS, PICTURE
+from tests.cli.command import invoke
 from tests.deployment import Deployment, deployment
 from tests.sessions.people import Person, person
 from tests.sessions.screens import Screen, StartScreen
@@ -30,6 +30,7 @@ from tests.sessions.test_life import fetch
 from tests.sessions.test_managed import CHAIN, CONTROLLER, MANAGER, OWNER, POLICY, SETTINGS, Cluster, account
 from tests.sessions.test_managed import proved as verified
 from tests.sessions.waiting import until
+from verifier import lucid_verify
 
 ALL = Recorded(input=True, clipboard=True)
 
@@ -108,7 +109,7 @@ def listeners(screen: Screen) -> list[int]:
 
 
 async def test_what_was_typed_and_copied_is_in_the_bundle_sealed_and_verified(
-    cluster: Cluster, alice: Person, screen: Screen
+    cluster: Cluster, alice: Person, screen: Screen, tmp_path: Path
 ) -> None:
     session = await begun(cluster, alice, screen)
     await work(screen, "Known text, 42!")
@@ -132,9 +133,16 @@ async def test_what_was_typed_and_copied_is_in_the_bundle_sealed_and_verified(
     assert manifest.start_ms <= found[0]["at"] <= found[-1]["at"] <= manifest.end_ms
     # A stretch that is disclosed has its events; the replay has the picture alone.
     stretch = contract.DisclosureQuery(session, manifest.start_ms, manifest.end_ms)
-    disclosed = BundleReader(io.BytesIO(await fetch(alice, contract.DISCLOSURE, stretch)))
-    raw = b"".join(data for leaf, data in open_chunks(disclosed) if leaf.track == EVENTS)
-    assert [json.loads(line) for line in raw.splitlines()] == found
+    bundle = tmp_path / "session.lucid"
+    bundle.write_bytes(await fetch(alice, contract.DISCLOSURE, stretch))
+    picture_file, events_file = await asyncio.to_thread(play_bundle, bundle, tmp_path / "played.mp4")
+    assert (picture_file.name, events_file.name) == ("played.mp4", "played.events.jsonl")
+    assert [json.loads(line) for line in events_file.read_text().splitlines()] == found
+    said = await asyncio.to_thread(invoke, "verify", str(bundle))
+    assert f"track 1: {CODECS[EVENTS]}, {events.chunks} chunks" in said.stdout
+    assert "recorded beside the picture: keys, clicks and movements" in " ".join(said.stdout.split())
+    outcome, findings = lucid_verify.verify(io.BytesIO(bundle.read_bytes()), None, None, None)
+    assert (outcome, findings[-1].status) == ("consistent_not_authenticated", "skipped")
     assert b"listening" not in await fetch(alice, contract.REPLAY, SessionPath(session))
 
 
