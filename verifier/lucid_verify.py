@@ -380,6 +380,8 @@ CHANNELS = {
     "clipboard": some_on("to_desktop", "from_desktop"),
 }
 """What a trust policy may let in or out. A group, or a channel in it, that is off is absent."""
+RECORDED = {"record": some_on("input", "clipboard")}
+"""What it may have recorded beside the picture; absent where that is nothing."""
 ROLE = spelled("recorder|closer")
 REGISTRATION = {"v": VERSION, "host": TEXT, "public_key": DIGEST, "role": ROLE, "time_ms": INTEGER}
 
@@ -867,11 +869,13 @@ def check_policy(bundle: Bundle, manifest: Record) -> str:
     where = "the trust policy"
     envelope = open_envelope(read_record(document["trust"].encode(), ENVELOPE, where, MAX_ENVELOPE))
     require(envelope.type == TRUST_POLICY_TYPE, f"{where} is signed as {envelope.type!a}")
-    policy = read_record(envelope.payload, TRUST_POLICY, where, MAX_ENVELOPE, CHANNELS)
+    policy = read_record(envelope.payload, TRUST_POLICY, where, MAX_ENVELOPE, CHANNELS | RECORDED)
     signed = envelope.signed_by(bytes.fromhex(policy["owner_key"]))
     require(signed, f"{where} is not signed by the key that it names")
     on = [f"{group}.{channel}" for group in sorted(CHANNELS) for channel in sorted(policy.get(group, ()))]
-    return f"{policy['name']!a} allows {', '.join(on) or 'nothing'}; signed by key {envelope.key_id}"
+    allows = f"{policy['name']!a} allows {', '.join(on) or 'nothing'}"
+    beside = ", ".join(sorted(policy.get("record", ()))) or "nothing"
+    return f"{allows}; recorded beside the picture: {beside}; signed by key {envelope.key_id}"
 
 
 def check_genesis(bundle: Bundle, header: Record, trust: Trust | None) -> str:

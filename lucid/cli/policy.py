@@ -39,6 +39,10 @@ keyboard = false    # and so do keys
 to_desktop = false
 from_desktop = false
 
+[record]            # beside the picture, sealed and anchored with it; needs no channel to be on
+input = false       # keys, clicks and movements, as text: passwords that are typed are in there
+clipboard = false   # texts that are copied, on the client's side too if to_desktop is on
+
 # In seconds.
 [ends]
 idle_seconds = 900          # without any input for so long, the client is disconnected
@@ -103,11 +107,14 @@ def list_policies(as_json: bool, target: Target) -> None:
         print_json(found)
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("ID", "NAME", "VERSION", "CHANGED", "ALLOWS"):
+    for title in ("ID", "NAME", "VERSION", "CHANGED", "ALLOWS", "RECORDS TOO"):
         table.add_column(title, no_wrap=title == "ID")
     for each in found:
-        allows = ", ".join(trust.allowed(verified(each))) or "nothing"
-        table.add_row(each.id, escape(each.name), str(each.version), moment(each.changed_ms), allows)
+        signed = verified(each)
+        allows, records = (
+            ", ".join(names) or "nothing" for names in (trust.allowed(signed), trust.recorded(signed))
+        )
+        table.add_row(each.id, escape(each.name), str(each.version), moment(each.changed_ms), allows, records)
     out.print(table if found else "No policies yet: begin one with `lucid policy new FILE`.")
 
 
@@ -128,6 +135,7 @@ def show(named: str, as_json: bool, target: Target) -> None:
         "name": escape(found.name),
         "version": f"{found.version}, of {moment(found.changed_ms)}",
         "allows": ", ".join(trust.CHANNELS[name] for name in trust.allowed(signed)) or "nothing",
+        "records": ", ".join(["the picture", *(trust.EVENTS[name] for name in trust.recorded(signed))]),
         "disconnects": f"after {signed.idle_seconds} s without input",
         "ends": f"after {signed.session_seconds} s",
         "without recorder": {"end": "it ends", "gap": "it goes on, with a gap in the manifest"}[

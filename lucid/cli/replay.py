@@ -1,5 +1,6 @@
 """`lucid replay`: the recording as a file that players play."""
 
+import contextlib
 import shutil
 import subprocess
 import tempfile
@@ -16,13 +17,16 @@ from lucid.cli.output import Failure, Misuse, err, out, run, size
 from lucid.cli.target import late_target_options
 from lucid.contracts import session_api
 from lucid.contracts.types import SessionPath
+from lucid.evidence import dsse, statements
 from lucid.evidence.bundle import BundleReader
-from lucid.evidence.disclosed import open_chunks
+from lucid.evidence.disclosed import open_chunks, openers
+from lucid.evidence.manifest import Manifest
 from lucid.evidence.verify import verify
+from lucid.kit.routes import Nothing, Route, Stream
 
 JOIN_SECONDS = 600
-PICTURE = 0
-"""The track that is played."""
+PICTURE, EVENTS = 0, 1
+"""The track that is played, and the one that is written beside it."""
 
 
 @click.command(epilog="Example: lucid replay 018f2b6e-7c1d-4b3a-9e52-0c4d8a6f1b27 -o session.mp4")
@@ -47,6 +51,8 @@ def replay(
     Where the capture was started anew, its parts are joined (this needs ffmpeg); where the screen changed its
     size they can't be, and become numbered files. Replaying proves nothing: `lucid verify` does. Each replay
     is put on record in the log first. With --bundle, nothing is fetched and no network is used.
+
+    What was typed, clicked and copied, if the policy had that recorded, comes beside it as .events.jsonl.
     """
     if session and not bundle:
         made = fetch_replay(find_target(), SessionPath(session), output or Path(f"{session}.mp4"))
@@ -71,17 +77,43 @@ def play_bundle(bundle: Path, output: Path | None) -> list[Path]:
                 f"{bundle} discloses nothing; `lucid bundle ID --from TIME --to TIME` fetches one that does"
             )
 
-        def fetch_opened(whole: BinaryIO) -> int:
-            pictures = (raw for leaf, raw in open_chunks(reader) if leaf.track == PICTURE)
-            return sum(map(whole.write, pictures))
-
         session = reader.parts.session
-        return _play(fetch_opened, session, output or Path(f"{session}.mp4"))
+        path = output or Path(f"{session}.mp4")
+        beside = events_path(path)
+        has_events = any(leaf.track == EVENTS for leaf, _ in openers(reader.parts).values())
+        with contextlib.ExitStack() as stack:
+            events = stack.enter_context(whole_file(beside)) if has_events else None
+
+            def fetch_opened(whole: BinaryIO) -> int:
+                pictures = 0
+                for leaf, raw in open_chunks(reader):
+                    if leaf.track == PICTURE:
+                        pictures += whole.write(raw)
+                    elif leaf.track == EVENTS and events:
+                        events.write(raw)
+                return pictures
+
+            made = _play(fetch_opened, session, path)
+        return [*made, beside] if has_events else made
 
 
 def fetch_replay(target: Target, session: SessionPath, path: Path) -> list[Path]:
-    """Writes the recording to `path`, or to numbered files beside it; returns their names. Raises Failure."""
-    return _play(lambda file: run(_fetch(target, session, file)), session.session, path)
+    """Writes the recording to `path`, or to numbered files beside it; returns their names. Raises Failure.
+
+    The last one is that of the events, if it has any.
+    """
+    made = _play(lambda file: run(_fetch(target, session, file)), session.session, path)
+    if not run(_has_events(target, session)):
+        return made
+    beside = events_path(path)
+    with whole_file(beside) as file:
+        run(_fetch(target, session, file, session_api.EVENTS))
+    return [*made, beside]
+
+
+def events_path(path: Path) -> Path:
+    """Where the events go that belong to the recording in this file."""
+    return path.with_name(f"{path.stem}.events.jsonl")
 
 
 def _play(bring: Callable[[BinaryIO], int], session: str, path: Path) -> list[Path]:
@@ -151,6 +183,18 @@ def _copy(file: BinaryIO, item: Run, path: Path) -> None:
                 target.write(piece)
 
 
-async def _fetch(target: Target, session: SessionPath, file: BinaryIO) -> int:
+async def _fetch(
+    target: Target,
+    session: SessionPath,
+    file: BinaryIO,
+    route: Route[SessionPath, Nothing, Stream] = session_api.REPLAY,
+) -> int:
     async with target.open() as api:
-        return await fetch(api, session_api.REPLAY, session, Partial(file), "recording")
+        return await fetch(api, route, session, Partial(file), "recording")
+
+
+async def _has_events(target: Target, session: SessionPath) -> bool:
+    async with target.open() as api:
+        signed = await api.call(session_api.MANIFEST, session)
+    said = statements.read(dsse.parse(signed.envelope.encode()), Manifest)
+    return any(recorded.track == EVENTS for recorded in said.tracks)

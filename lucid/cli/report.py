@@ -61,6 +61,7 @@ def _facts(proven: Proven) -> Table:
         gaps = report.manifest.gaps
         named = ", ".join(f"{gap.cause} {(gap.end_ms - gap.start_ms) / 1000:.1f} s" for gap in gaps)
         table.add_row("chunks", f"{report.manifest.count}, gaps: {named or 'none'}")
+        table.add_row("tracks", escape("\n".join(verify.track_lines(report))))
         share = report.sealed_size / report.plain_size if report.plain_size else 0.0
         sealed = f"{size(report.sealed_size)} sealed ({share:.0%})"
         table.add_row("bytes", f"{size(report.plain_size)} in, {sealed}")

@@ -80,6 +80,8 @@ def show(report: Report) -> None:
             f"recorded on {escape(manifest.host)}, {moment(manifest.start_ms)} to {moment(manifest.end_ms)},"
             f" {manifest.count} chunks, {size(report.plain_size)}\nroot {manifest.root}"
         )
+    for line in track_lines(report):
+        out.print(escape(line))
     if report.policy is not None:
         out.print(f"policy {escape(policy_line(report.policy))}")
     if report.header is not None:
@@ -89,6 +91,19 @@ def show(report: Report) -> None:
     out.print()
     out.print(steps_table(report))
     out.print(f"\n{VERDICTS[report.outcome]}")
+
+
+def track_lines(report: Report) -> list[str]:
+    """Of each track: what is in it, its chunks, and for how long it was recorded."""
+    if report.manifest is None:
+        return []
+    gaps = report.manifest.gaps
+    return [
+        f"track {track.track}: {track.codec}, {track.chunks} chunks,"
+        f" {track.covered_ms / 1000:.1f} s recorded,"
+        f" {sum(gap.track == track.track for gap in gaps)} gaps"
+        for track in report.tracks
+    ]
 
 
 def policy_line(policy: SessionPolicy) -> str:

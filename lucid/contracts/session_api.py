@@ -357,6 +357,11 @@ REPLAY = Route(
     "The recording as fragmented MP4; each restart of the capture begins a new one", access=Access.USER,
     errors=(*_STATE, Code.EXTERNAL), media="video/mp4",
 )  # fmt: skip
+EVENTS = Route(
+    SERVICE, "GET", "/sessions/{session}/events", SessionPath, Nothing, Stream,
+    "What was typed, clicked and copied, where the policy had that recorded: a JSON object in each line",
+    access=Access.USER, errors=(*_STATE, Code.EXTERNAL), media="application/vnd.lucid.events+jsonl",
+)  # fmt: skip
 ERASE = Route(
     SERVICE, "DELETE", "/sessions/{session}", SessionPath, Nothing, Session,
     "Erase the recording for good; its tombstone is anchored", access=Access.USER, status=202, errors=_STATE,
@@ -408,7 +413,7 @@ GET_MANAGED = Route(
 
 ROUTES = (
     CREATE, LIST, GET, UPDATE, START, STOP, PAUSE, RESUME, CHUNKS, MANIFEST, PROOF, STATISTICS,
-    MANIFEST_ENTRY, PIPELINE, BUNDLE, REPLAY,
+    MANIFEST_ENTRY, PIPELINE, BUNDLE, REPLAY, EVENTS,
     ERASE, HOLD, RECEIPT, DISCLOSURE, ACCESSES, VIOLATION,
     CREATE_MANAGED, START_MANAGED, STOP_MANAGED, GET_MANAGED,
 )  # fmt: skip

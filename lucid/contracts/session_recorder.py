@@ -19,7 +19,12 @@ Cookie = Annotated[
 ]
 
 
-class StartRecording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+Events = Literal["input", "clipboard"]
+
+
+class StartRecording(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
     """What to record. Whoever shows the display's cookie may have it recorded."""
 
     session: SessionId
@@ -31,6 +36,8 @@ class StartRecording(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     policy_sha256: Hash
     max_bytes: SessionBytes
     """The session ends with reason `quota` when it would grow beyond this."""
+    events: tuple[Events, ...] = ()
+    """What is recorded beside the picture, as a track of events."""
 
     def __repr__(self) -> str:
         return f"StartRecording(session={self.session!r}, display={self.display!r}, cookie=***)"

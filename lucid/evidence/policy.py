@@ -3,6 +3,9 @@
 A trust policy denies by default. A channel is on only where the policy says so; what is off is not written
 at all, so a policy signed today stays the same bytes, and as strict, when later versions know more channels.
 A reader that meets a channel it does not know refuses the policy: it could not say what was allowed.
+
+What the policy has recorded beside the picture is no channel: it lets nothing through. It is off unless the
+policy says so, too, and is said in words, for it holds passwords that somebody types.
 """
 
 import hashlib
@@ -57,6 +60,17 @@ class Clipboard(Channels, frozen=True, kw_only=True):
     from_desktop: bool = False
 
 
+EVENTS = {"input": "keys, clicks and movements", "clipboard": "what the clipboard holds"}
+"""Everything that can be recorded beside the picture, in words."""
+
+
+class Recorded(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """What is recorded beside the picture, as a track of events. Nothing, unless it is said."""
+
+    input: bool = False
+    clipboard: bool = False
+
+
 class TrustPolicy(Statement, frozen=True, kw_only=True):
     """What a client may do in a session, and for how long. Its owner signs it."""
 
@@ -66,6 +80,7 @@ class TrustPolicy(Statement, frozen=True, kw_only=True):
     name: PolicyName
     input: Input = Input()
     clipboard: Clipboard = Clipboard()
+    record: Recorded = Recorded()
     idle_seconds: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 900
     """Without any input for so long, the client is disconnected. That does not end the session."""
     session_seconds: Annotated[int, msgspec.Meta(ge=60, le=604_800)] = 28_800
@@ -144,10 +159,17 @@ def allowed(policy: TrustPolicy) -> tuple[str, ...]:
     )
 
 
+def recorded(policy: TrustPolicy) -> tuple[str, ...]:
+    """Return what is recorded beside the picture, some of `EVENTS`."""
+    return tuple(name for name in policy.record.__struct_fields__ if getattr(policy.record, name))
+
+
 def words(policy: TrustPolicy) -> str:
-    """Return what the policy allows, for people."""
+    """Return what the policy allows, for people, and what it has recorded beside the picture."""
     named = ", ".join(CHANNELS[channel] for channel in allowed(policy))
-    return f"{policy.name!r} allows {f'{named}; nothing else' if named else 'nothing'}"
+    beside = " and ".join(EVENTS[name] for name in recorded(policy))
+    said = f"{policy.name!r} allows {f'{named}; nothing else' if named else 'nothing'}"
+    return f"{said}; recorded beside the picture: {beside}" if beside else said
 
 
 def read(document: bytes) -> SessionPolicy:

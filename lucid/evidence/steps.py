@@ -131,6 +131,20 @@ class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     """If the step failed: what that means."""
 
 
+class TrackReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is of one track, by the leaves that held."""
+
+    track: int
+    codec: str
+    """What is in it, by the manifest."""
+    chunks: int
+    start_ms: int | None
+    end_ms: int | None
+    """From where to where its chunks reach; None without chunks."""
+    covered_ms: int
+    """How much of that time is within chunks."""
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a verification. It ends with the first step that failed; later ones were not tried."""
 
@@ -140,6 +154,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The session the file says it is about; None if not even that could be read."""
     manifest: Manifest | None
     """The manifest, once its signature held."""
+    tracks: tuple[TrackReport, ...]
+    """Its tracks; empty before its signature held."""
     policy: SessionPolicy | None
     """What was agreed on for the session, once it was found to be what the manifest names."""
     header: Header | None

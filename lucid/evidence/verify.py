@@ -4,7 +4,7 @@ Steps 1 to 10 (`checks`) ask whether the evidence agrees with itself; steps 11 t
 with the trust file and with what the auditor knows from elsewhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import BinaryIO, ParamSpec, TypeVar
 
 from lucid.evidence import block, checkpoint, checks, merkle
@@ -14,9 +14,9 @@ from lucid.evidence.checkpoint import Note
 from lucid.evidence.checks import Finding
 from lucid.evidence.errors import EvidenceError, VerificationError
 from lucid.evidence.leaf import Leaf
-from lucid.evidence.manifest import Manifest
+from lucid.evidence.manifest import Manifest, RecordedTrack
 from lucid.evidence.policy import SessionPolicy
-from lucid.evidence.steps import STEPS, Outcome, Report, StepResult
+from lucid.evidence.steps import STEPS, Outcome, Report, StepResult, TrackReport
 from lucid.evidence.trust import Trust
 
 P = ParamSpec("P")
@@ -98,11 +98,30 @@ class _Run:
             steps=tuple(self.results),
             session=self.session,
             manifest=self.manifest,
+            tracks=tuple(_track(track, self.leaves) for track in self.manifest.tracks)
+            if self.manifest
+            else (),
             policy=self.policy,
             header=self.header,
             plain_size=sum(item.plain_size for item in self.leaves),
             sealed_size=sum(item.sealed_size for item in self.leaves),
         )
+
+
+def _track(signed: RecordedTrack, leaves: Sequence[Leaf]) -> TrackReport:
+    found = [item for item in leaves if item.track == signed.track]
+    covered = reached = 0
+    for item in found:  # in order of their beginnings
+        covered += max(0, item.end_ms - max(item.start_ms, reached))
+        reached = max(reached, item.end_ms)
+    return TrackReport(
+        track=signed.track,
+        codec=signed.codec,
+        chunks=len(found),
+        start_ms=found[0].start_ms if found else None,
+        end_ms=reached if found else None,
+        covered_ms=covered,
+    )
 
 
 def _run_steps(

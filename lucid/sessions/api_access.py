@@ -19,6 +19,7 @@ from lucid.sessions.access import AccessLog
 from lucid.sessions.api_session import STORE, owned
 from lucid.sessions.closing import session_leaves
 from lucid.sessions.policy import policy_document
+from lucid.sessions.recording_state import EVENTS
 from lucid.sessions.retention import require_kept
 
 ACCESS = web.AppKey("access", AccessLog)
@@ -65,6 +66,16 @@ async def replay(call: Call, params: SessionPath, _: Nothing) -> Stream:
     """The recording, opened."""
     require_kept(await owned(call, params.session))
     content = await bundles.replay(call.app[CLIENT], params.session)
+    stretch = await _whole(call, params.session)
+    await call.app[ACCESS].record(params.session, call.user.sub, "replay", stretch)
+    return content
+
+
+@handlers.on(contract.EVENTS)
+async def events(call: Call, params: SessionPath, _: Nothing) -> Stream:
+    """The events track of the recording, opened."""
+    require_kept(await owned(call, params.session))
+    content = await bundles.replay(call.app[CLIENT], params.session, EVENTS)
     stretch = await _whole(call, params.session)
     await call.app[ACCESS].record(params.session, call.user.sub, "replay", stretch)
     return content

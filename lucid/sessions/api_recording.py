@@ -1,19 +1,23 @@
 """Recordings begin, pause and end as their owners say; those of desktops, only as the rdp cluster says."""
 
+import msgspec
+
 from lucid.contracts import chunk_processor as processor
 from lucid.contracts import session_api as contract
 from lucid.contracts import session_pipeline as pipeline
 from lucid.contracts import session_recorder as recorder
 from lucid.contracts.types import SessionPath
+from lucid.evidence.errors import EvidenceError
 from lucid.kit.app import Call, Handlers
 from lucid.kit.client import CLIENT
-from lucid.kit.errors import Code, Conflict, LucidError, Unavailable
+from lucid.kit.errors import Code, Conflict, Invalid, LucidError, Unavailable
 from lucid.kit.mongo import Document
 from lucid.kit.routes import NOTHING, Nothing
 from lucid.sessions import metrics
 from lucid.sessions.api_record import is_managed
 from lucid.sessions.api_session import STORE, owned
 from lucid.sessions.api_store import check, view
+from lucid.sessions.policy import recorded_events
 
 START_SECONDS = 30.0
 
@@ -66,7 +70,11 @@ async def resume(call: Call, params: SessionPath, _: Nothing) -> contract.Sessio
 
 
 async def begin(call: Call, record: Document, display: str, cookie: str) -> recorder.Recording:
-    """Has the recorder of the session's host begin; returns when the first fragment is durable."""
+    """Has the recorder of the session's host begin; returns when the first fragment is durable.
+
+    Raises Invalid: the session's trust policy is not as its owner signed it.
+    """
+    events = _events(record)
     identity, client = SessionPath(record["_id"]), call.app[CLIENT]
     await client.call(processor.CREATE_KEY, identity)
     await client.call(pipeline.SET_STATE, identity, pipeline.SetState("active"))
@@ -79,8 +87,16 @@ async def begin(call: Call, record: Document, display: str, cookie: str) -> reco
         quality=record["quality"],
         policy_sha256=record["policy_sha256"],
         max_bytes=record["max_bytes"],
+        events=events,
     )
     return await client.call(recorder.START, NOTHING, request, seconds=START_SECONDS, host=record.get("host"))
+
+
+def _events(record: Document) -> tuple[recorder.Events, ...]:
+    try:
+        return msgspec.convert(recorded_events(record), tuple[recorder.Events, ...])
+    except EvidenceError as error:
+        raise Invalid(f"trust: {error}", field="trust") from None
 
 
 async def give_up(call: Call, record: Document, error: LucidError) -> None:

@@ -22,6 +22,9 @@ from lucid.kit.errors import Code, Conflict, NotFound
 from lucid.kit.routes import NOTHING, Content, Nothing, Route, Stream
 from lucid.sessions.closing import session_leaves
 from lucid.sessions.parts import Part, Reader, held, stretch
+from lucid.sessions.recording_state import EVENTS, NAMES, PICTURE
+
+SUFFIXES = {PICTURE: "mp4", EVENTS: "events.jsonl"}
 
 _TAG = re.compile(r'"([0-9]{1,15})-[0-9a-f]{64}"')
 
@@ -113,17 +116,19 @@ async def _bundle(
     )
 
 
-async def replay(client: ServiceClient, session: str) -> Content:
-    """The recording as it was captured, opened chunk by chunk."""
+async def replay(client: ServiceClient, session: str, track: int = PICTURE) -> Content:
+    """One track of the recording as it was captured, opened chunk by chunk. Raises NotFound: it has none."""
     _, manifest = await manifest_of(client, session)
+    if track not in {recorded.track for recorded in manifest.tracks}:
+        raise NotFound(f"session {session} has no {NAMES[track]}: none was to be recorded")
     encoded = (await session_leaves(client, session))[: manifest.count]
-    chunks = [leaves.decode(line) for line in encoded]
+    chunks = [leaf for line in encoded if (leaf := leaves.decode(line)).track == track]
     layout = [Part(leaf.plain_size, _read(client, processor.OPEN, leaf)) for leaf in chunks]
     return Content(
         partial(stretch, layout),
         length=sum(part.size for part in layout),
         etag=manifest.root,
-        filename=f"{session}.mp4",
+        filename=f"{session}.{SUFFIXES[track]}",
     )
 
 

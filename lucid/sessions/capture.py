@@ -31,7 +31,6 @@ from lucid.sessions.x11_wire import SOCKETS, ScreenSize
 SECONDS_TO_FINISH = 10.0
 _SECONDS_FOR_THE_WATCH = 0.5
 _SECONDS_FOR_THE_GRABBER = 2.0
-_SECONDS_FOR_A_LINE = 5.0
 _STOPPED_BY_A_SIGNAL = 255
 """ffmpeg's status after SIGINT or SIGTERM, on which it writes its last fragment."""
 
@@ -136,7 +135,7 @@ class Capture:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while data := await self._read():
             if self._begin is None:
-                self._begin = await self._first_picture()
+                self._begin = await self._grabber.first_time(self._started)
             yield data
         self._end = await self._resolve_end()
 
@@ -180,15 +179,6 @@ class Capture:
             except BaseException:
                 await self._encoder.close()
                 raise
-
-    async def _first_picture(self) -> float:
-        """When it was taken, by the monotonic clock, as the grabber says. Raises RecordingError."""
-        with contextlib.suppress(TimeoutError, ValueError):
-            async with asyncio.timeout(_SECONDS_FOR_A_LINE):
-                told = float(await self._grabber.first_line())
-            if self._started <= told <= time.monotonic():
-                return told
-        raise RecordingError("the grabber does not say when it took the first picture")
 
     async def _read(self) -> bytes:
         try:

@@ -22,18 +22,20 @@ from lucid.sessions.recorder_encoder import (
 )
 from lucid.sessions.recording_errors import CaptureSettingError
 
-ENCODER, GRABBER = "encoder", "grabber"
+ENCODER, GRABBER, LISTENER = "encoder", "grabber", "listener"
 
-_MODULES = {GRABBER: "lucid.sessions.grab"}
+_MODULES = {GRABBER: "lucid.sessions.grab", LISTENER: "lucid.sessions.listen"}
+_DISPLAYS = range(0x10000)
 _QUALITIES: tuple[str, ...] = tuple(each.value for each in Quality)
 _ARGUMENTS: Mapping[str, tuple[tuple[str, range | tuple[str, ...]], ...]] = {
     ENCODER: (("quality", _QUALITIES),),
     GRABBER: (
-        ("display", range(0x10000)),
+        ("display", _DISPLAYS),
         ("width", range(SMALLEST_SCREEN.width, LARGEST_SCREEN.width + 1)),
         ("height", range(SMALLEST_SCREEN.height, LARGEST_SCREEN.height + 1)),
         ("frame_rate", FRAME_RATES),
     ),
+    LISTENER: (("display", _DISPLAYS), ("wanted", ("input", "clipboard", "input,clipboard"))),
 }
 
 _libc = ctypes.CDLL(None)
@@ -42,7 +44,9 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One of them: the encoder (quality) or the grabber (display, width, height, frames a second)."""
+    """One of them: the encoder (quality), the grabber (display, width, height, frames a second), or the
+    listener (display, what to listen to, separated by a comma).
+    """
 
     kind: str
     arguments: tuple[str, ...]

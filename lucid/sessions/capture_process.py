@@ -4,16 +4,18 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from typing import Protocol
 
 from lucid.sessions import capture_jobs
 from lucid.sessions.capture_jobs import Job
 from lucid.sessions.capture_unit import CaptureUnit
-from lucid.sessions.recording_errors import CaptureStartError
+from lucid.sessions.recording_errors import CaptureStartError, RecordingError
 
 READ_SIZE = 256 * 1024
 STDERR_TAIL = 4096
 _SECONDS_FOR_WORDS = 2.0
+_SECONDS_FOR_A_LINE = 5.0
 
 
 class Running(Protocol):
@@ -123,6 +125,15 @@ class CaptureProcess:
         """The first line on its standard error, waited for. To be asked before much else can be there."""
         await self._has_line.wait()
         return self._stderr.decode(errors="replace").partition("\n")[0]
+
+    async def first_time(self, since: float) -> float:
+        """The first line as a time of the monotonic clock, not before `since`. Raises RecordingError."""
+        with contextlib.suppress(TimeoutError, ValueError):
+            async with asyncio.timeout(_SECONDS_FOR_A_LINE):
+                told = float(await self.first_line())
+            if since <= told <= time.monotonic():
+                return told
+        raise RecordingError(f"the {self.name} does not say when it began")
 
     async def last_words(self, lines: int) -> str:
         """The last lines on its standard error. To be asked once it has ended."""

@@ -3,6 +3,7 @@
 Chunks after the recorder's last anchor are named as unattested; nobody can claim later that they were seen.
 """
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 from lucid.contracts import session_anchoring as anchoring
@@ -19,7 +20,8 @@ from lucid.kit.client import ServiceClient
 from lucid.kit.errors import Conflict
 from lucid.kit.logs import log
 from lucid.kit.mongo import Document
-from lucid.sessions.recording_state import CODEC
+from lucid.sessions.policy import recorded_events
+from lucid.sessions.recording_state import CODECS, EVENTS, PICTURE
 from lucid.sessions.signer import Signer, submit
 
 S = TypeVar("S", bound=Statement)
@@ -53,18 +55,19 @@ class Closer:
             for r in (_statement(a.envelope, Registration) for a in known if a.kind == "registration")
         }
         last = max(anchors, key=lambda anchor: anchor.count)
+        tracks = {PICTURE, EVENTS} if recorded_events(session) else {PICTURE}
         manifest = Manifest(
             session=session["_id"],
             owner=session["owner"],
             host=hosts[last.recorder],
             policy_sha256=session["policy_sha256"],
-            tracks=_tracks(decoded),
-            start_ms=decoded[0].start_ms,
+            tracks=tracks_of(decoded, tracks),
+            start_ms=min(leaf.start_ms for leaf in decoded),
             end_ms=max(leaf.end_ms for leaf in decoded),
             count=len(decoded),
             root=merkle.root([merkle.leaf_hash(encoded) for encoded in stored]).hex(),
             end_reason="recorder_lost",
-            gaps=holes(decoded),
+            gaps=holes(decoded, tracks),
             attested_count=last.count,
             recorder=last.recorder,
         )
@@ -96,20 +99,39 @@ def _statement(envelope: str, kind: type[S]) -> S:
     return statements.read(dsse.parse(envelope.encode()), kind)
 
 
-def holes(decoded: list[Leaf]) -> tuple[Gap, ...]:
-    """The stretches between a track's chunks in which nothing was captured; the recorder knew why."""
+def holes(decoded: list[Leaf], tracks: Iterable[int] = ()) -> tuple[Gap, ...]:
+    """The stretches in which nothing of a track was captured; the recorder knew why.
+
+    Between its chunks; and, where there are several tracks, from the end of one to the end of all. Of one of
+    `tracks` without a chunk everything is missing.
+    """
     found = []
-    ends: dict[int, int] = {}
+    begin, end_of_all = min(leaf.start_ms for leaf in decoded), max(leaf.end_ms for leaf in decoded)
+    ends: dict[int, int] = dict.fromkeys(set(tracks) - {leaf.track for leaf in decoded}, begin)
     for leaf in decoded:
         end = ends.get(leaf.track, leaf.start_ms)
         if leaf.start_ms > end + HOLE_LIMIT_MS:
-            found.append(Gap(track=leaf.track, start_ms=end, end_ms=leaf.start_ms, cause="unexplained"))
+            found.append(_unexplained(leaf.track, end, leaf.start_ms))
         ends[leaf.track] = leaf.end_ms
+    found += [
+        _unexplained(track, end, end_of_all)
+        for track, end in sorted(ends.items())
+        if end_of_all > end + HOLE_LIMIT_MS
+    ]
     return tuple(sorted(found, key=lambda gap: gap.start_ms))[:MAX_GAPS]
 
 
-def _tracks(decoded: list[Leaf]) -> tuple[RecordedTrack, ...]:
-    numbers = sorted({leaf.track for leaf in decoded})
+def _unexplained(track: int, start_ms: int, end_ms: int) -> Gap:
+    return Gap(track=track, start_ms=start_ms, end_ms=end_ms, cause="unexplained")
+
+
+def tracks_of(decoded: list[Leaf], tracks: Iterable[int]) -> tuple[RecordedTrack, ...]:
+    """The tracks that were to be recorded, with how many chunks of each there are."""
     return tuple(
-        RecordedTrack(track=n, codec=CODEC, count=sum(leaf.track == n for leaf in decoded)) for n in numbers
+        RecordedTrack(
+            track=track,
+            codec=CODECS.get(track, "application/octet-stream"),
+            count=sum(leaf.track == track for leaf in decoded),
+        )
+        for track in sorted({*tracks, *(leaf.track for leaf in decoded)})
     )

@@ -194,18 +194,22 @@ class Delivery:
             owner=request.owner,
             host=self._signer.host,
             policy_sha256=request.policy_sha256,
-            tracks=(RecordedTrack(track=rules.PICTURE, codec=rules.CODEC, count=self.stored),),
-            start_ms=self._leaves[0].start_ms,
-            end_ms=self._leaves[-1].end_ms,
+            tracks=tuple(map(self._track, rules.tracks(state))),
+            start_ms=min(leaf.start_ms for leaf in self._leaves),
+            end_ms=max(leaf.end_ms for leaf in self._leaves),
             count=self.stored,
             root=self._tree.root().hex(),
             end_reason=state.end_reason,
-            gaps=state.gaps,
+            gaps=tuple(sorted(state.gaps, key=lambda gap: gap.start_ms)),
             attested_count=self.stored,
             recorder=self._signer.key_id,
         )
         signed = _signed(self.stored, self._signer.sign(manifest))
         await self._recording.change(lambda state: msgspec.structs.replace(state, manifest=signed))
+
+    def _track(self, track: int) -> RecordedTrack:
+        count = sum(leaf.track == track for leaf in self._leaves)
+        return RecordedTrack(track=track, codec=rules.CODECS[track], count=count)
 
     async def _read_back(self) -> None:
         """Asks where the oldest unread anchor stands; what a final one covers is forgotten here."""

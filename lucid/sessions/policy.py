@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from lucid.evidence import canonical
+from lucid.evidence import canonical, policy
 from lucid.evidence.policy import PolicyDocument
 
 RECORDING = ("frame_rate", "quality", "max_bytes")
@@ -27,3 +27,12 @@ def policy_document(session: dict[str, Any]) -> bytes:
 def policy_sha256(session: dict[str, Any]) -> str:
     """SHA-256, in hex, of the session's policy document."""
     return hashlib.sha256(policy_document(session)).hexdigest()
+
+
+def recorded_events(session: dict[str, Any]) -> tuple[str, ...]:
+    """What is recorded beside the picture of the session with this record: nothing without a trust policy.
+
+    Raises EvidenceError: the policy is not as its owner signed it.
+    """
+    trust = session.get("trust")
+    return () if trust is None else policy.recorded(policy.verify(trust.encode()))

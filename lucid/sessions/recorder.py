@@ -85,7 +85,7 @@ class Recorder:
                 log.error("session in the spool cannot be opened", session_id=session, error=str(error))
                 continue
             saved = spool.load_state()
-            state = msgspec.json.decode(saved, type=State) if saved else None
+            state = rules.decode(saved) if saved else None
             begun = spool.next_seq > 0
             if state is None or state.phase == "finished" or not (begun or state.phase == "recording"):
                 await self._discard(spool)
@@ -101,7 +101,7 @@ class Recorder:
                 self._tasks.start(f"start:{session}", partial(self._settle, recording))
 
     async def start(self, request: contract.StartRecording) -> contract.Recording:
-        """Begins a recording; returns when its first fragment is durable."""
+        """Begins a recording; returns when the first chunk of each of its tracks is durable."""
         if request.session in self._recordings:
             raise Conflict(f"session {request.session} is being recorded already", code=Code.EXISTS)
         await self._peers.signer.check()
@@ -125,7 +125,7 @@ class Recorder:
             raise StorageFull(str(error)) from None
         self._start_capture(recording)
         await self._settle(recording)
-        if not spool.next_seq:
+        if not recording.has_begun:
             why = recording.state.error or f"no picture within {START_SECONDS:g} s"
             if recording.state.end_reason == "quota":
                 raise StorageFull(why)
@@ -193,11 +193,11 @@ class Recorder:
         self._tasks.start(f"delivery:{recording.session}", deliver)
 
     async def _settle(self, recording: Recording) -> None:
-        """Waits for the first chunk and has it delivered; without one the recording is forgotten."""
+        """Waits for each track's first chunk and has it delivered; without, the recording is forgotten."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
                 await recording.begun.wait()
-        if recording.spool.next_seq:
+        if recording.has_begun:
             self._start_delivery(recording)
             return
         with contextlib.suppress(SpoolFullError):  # no need to note it: nothing stays of this recording

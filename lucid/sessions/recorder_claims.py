@@ -39,22 +39,30 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return msgspec.json.encode(self, order="sorted")
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What outlives the chunks: the next numbers to give, and the end of the newest chunk."""
+class Progress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What outlives the chunks: the next numbers to give, and where each track's newest chunk ends."""
 
     next_seq: Count = 0
     next_index: dict[Name, Count] = {}
+    last_ends_ms: dict[Name, Count] = {}
     last_end_ms: Count = 0
+    """Of the only track, as it was written before there were others; never written."""
+
+    def end_of(self, track: str) -> int:
+        """Where the track's newest chunk ends; 0 before its first."""
+        before = self.last_end_ms if track in self.next_index else 0
+        return self.last_ends_ms.get(track, before)
 
     def after(self, claims: Iterable[Claim], next_seq: int = 0) -> "Progress":
         """This with more chunks counted in, and ``next_seq`` no lower than the one given."""
-        next_index, last_end_ms = dict(self.next_index), self.last_end_ms
+        next_index = dict(self.next_index)
+        last_ends_ms = {track: self.end_of(track) for track in next_index}
         next_seq = max(self.next_seq, next_seq)
         for claim in claims:
             next_seq = max(next_seq, claim.seq + 1)
             next_index[claim.track] = max(next_index.get(claim.track, 0), claim.index + 1)
-            last_end_ms = max(last_end_ms, claim.end_ms)
-        return Progress(next_seq=next_seq, next_index=next_index, last_end_ms=last_end_ms)
+            last_ends_ms[claim.track] = max(last_ends_ms.get(claim.track, 0), claim.end_ms)
+        return Progress(next_seq=next_seq, next_index=next_index, last_ends_ms=last_ends_ms)
 
 
 def commitment(nonce: bytes, parts: Iterable[bytes]) -> str:

@@ -50,8 +50,12 @@ class SessionSpool:
 
     @property
     def last_end_ms(self) -> int:
-        """The end of the newest chunk ever appended; 0 before the first."""
-        return self._progress.last_end_ms
+        """The end of the newest chunk ever appended, of whichever track; 0 before the first."""
+        return max(map(self.end_of, self._progress.next_index), default=0)
+
+    def end_of(self, track: str) -> int:
+        """The end of the newest chunk ever appended to a track; 0 before its first."""
+        return self._progress.end_of(track)
 
     def append_chunk(self, track: str, parts: Sequence[bytes], start_ms: int, end_ms: int) -> Claim:
         """Make a chunk durable, give it the next numbers and commit to it. Times as in ``Claim``.

@@ -16,8 +16,6 @@ from lucid.sessions.recording_errors import DisplayError
 LARGEST_ANSWER = 16 * 1024 * 1024
 """Bytes: a cursor of 2048x2048 pixels. The server may belong to whom it shows: it must not fill ours."""
 
-_GENERIC_EVENT = 35
-
 
 class DisplayLostError(DisplayError):
     """The server has ended a connection that it had admitted."""
@@ -80,18 +78,23 @@ class X11Connection:
         Raises:
             DisplayError: the server does not have it, or only an older version.
         """
+        found = self.find(name)
+        if name == "MIT-SHM":
+            has = struct.unpack_from("=8x2H", self.ask(found.opcode, 0))
+        else:
+            has = struct.unpack_from("=8x2I", self.ask(found.opcode, 0, struct.pack("=2I", major, minor)))
+        if has < (major, minor):
+            raise DisplayError(f"the X server has {name} {has[0]}.{has[1]}: {major}.{minor} is needed")
+        return found
+
+    def find(self, name: str) -> Extension:
+        """Find an extension whose version is agreed on in a way of its own. Raises DisplayError: it lacks."""
         asked = name.encode()
         present, opcode, first_event = struct.unpack_from(
             "=8x3B", self.ask(98, 0, struct.pack("=H2x", len(asked)) + wire.padded(asked))
         )
         if not present:
             raise DisplayError(f"the X server lacks the extension {name}, which recording needs: enable it")
-        if name == "MIT-SHM":
-            has = struct.unpack_from("=8x2H", self.ask(opcode, 0))
-        else:
-            has = struct.unpack_from("=8x2I", self.ask(opcode, 0, struct.pack("=2I", major, minor)))
-        if has < (major, minor):
-            raise DisplayError(f"the X server has {name} {has[0]}.{has[1]}: {major}.{minor} is needed")
         return Extension(opcode, first_event)
 
     def send(self, opcode: int, minor: int, body: bytes = b"", file: int | None = None) -> None:
@@ -118,13 +121,10 @@ class X11Connection:
         """
         self.send(opcode, minor, body)
         while True:
-            message = self._read(wire.MESSAGE_SIZE)
+            message = self._message()
             kind = message[0] & 0x7F
             if kind == wire.ERROR:
-                code, minor, opcode = struct.unpack_from("=xB6xHB", message)
-                raise DisplayRequestError(code, opcode, minor)
-            if kind in {wire.REPLY, _GENERIC_EVENT}:
-                message += self._read(_size_of_rest(message))
+                raise refusal(message)
             if kind == wire.REPLY:
                 return message
             self._events.add(kind)
@@ -133,6 +133,13 @@ class X11Connection:
         """Which kinds of events have come with the answers since the last call."""
         events, self._events = self._events, set()
         return events
+
+    def _message(self) -> bytes:
+        """The next answer, event or error, whole."""
+        message = self._read(wire.MESSAGE_SIZE)
+        if message[0] & 0x7F in {wire.REPLY, wire.GENERIC_EVENT}:
+            message += self._read(_size_of_rest(message))
+        return message
 
     def _read(self, size: int) -> bytes:
         data = b""
@@ -144,6 +151,12 @@ class X11Connection:
             if len(data) < size:
                 raise DisplayLostError("the X server has ended the connection")
         return data
+
+
+def refusal(message: bytes) -> DisplayRequestError:
+    """The error that an X server has answered with."""
+    code, minor, opcode = struct.unpack_from("=xB6xHB", message)
+    return DisplayRequestError(code, opcode, minor)
 
 
 def _size_of_rest(answer: bytes) -> int:

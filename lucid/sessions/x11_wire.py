@@ -14,7 +14,7 @@ SOCKETS = "/tmp/.X11-unix"  # noqa: S108 - where every X server on Linux puts it
 
 MESSAGE_SIZE = 32
 """Bytes of an event, an error, and the fixed part of a reply."""
-ERROR, REPLY = 0, 1
+ERROR, REPLY, GENERIC_EVENT = 0, 1, 35
 
 _BYTE_ORDER = b"l" if struct.pack("=H", 1) == b"\1\0" else b"B"
 _TRUE_COLOUR = (0xFF0000, 0x00FF00, 0x0000FF)

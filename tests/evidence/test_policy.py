@@ -9,7 +9,7 @@ import pytest
 
 from lucid.evidence import canonical, dsse, policy
 from lucid.evidence.errors import EvidenceError, FormatError, SignatureError
-from lucid.evidence.policy import Channels, Clipboard, Input, PolicyDocument, TrustPolicy
+from lucid.evidence.policy import Channels, Clipboard, Input, PolicyDocument, Recorded, TrustPolicy
 from lucid.evidence.registration import Registration
 from tests.evidence.world import private_key, public_key
 
@@ -21,6 +21,7 @@ EVERYTHING = TrustPolicy(
     name="trusted",
     input=Input(mouse=True, keyboard=True),
     clipboard=Clipboard(to_desktop=True, from_desktop=True),
+    record=Recorded(input=True, clipboard=True),
     on_recorder_loss="gap",
     owner_key=KEY,
 )
@@ -62,8 +63,9 @@ class TestWhatIsNotNamed:
         assert json.loads(canonical.encode(mouse)) == FIELDS | {"input": {"mouse": True}}
 
     @pytest.mark.parametrize(
-        "other", [{"input": {}}, {"input": {"mouse": False}}, {"clipboard": {"to_desktop": False}}]
-    )
+        "other", [{"input": {}}, {"input": {"mouse": False}}, {"clipboard": {"to_desktop": False}},
+                  {"record": {}}, {"record": {"input": False}}],
+    )  # fmt: skip
     def test_has_no_second_spelling(self, other: dict[str, Any]) -> None:
         with pytest.raises(FormatError, match="not canonical"):
             policy.verify(signed(FIELDS, **other))
@@ -82,9 +84,30 @@ class TestWhatIsNotNamed:
         ) == ("'locked' allows mouse, clipboard from the desktop; nothing else")
 
 
+class TestWhatIsRecordedBesideThePicture:
+    def test_is_nothing_unless_it_is_said(self) -> None:
+        assert policy.recorded(NOTHING) == ()
+        assert b"record" not in canonical.encode(NOTHING).replace(b"on_recorder_loss", b"")
+
+    def test_is_no_channel(self) -> None:
+        only = msgspec.structs.replace(NOTHING, record=Recorded(input=True))
+        assert (policy.recorded(only), policy.allowed(only)) == (("input",), ())
+        assert json.loads(canonical.encode(only)) == FIELDS | {"record": {"input": True}}
+
+    def test_is_said_in_words(self) -> None:
+        assert set(policy.EVENTS) == set(Recorded.__struct_fields__) == set(policy.recorded(EVERYTHING))
+        only = msgspec.structs.replace(NOTHING, record=Recorded(clipboard=True, input=True))
+        assert policy.words(only) == (
+            "'locked' allows nothing; recorded beside the picture: keys, clicks and movements and"
+            " what the clipboard holds"
+        )
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
+        ({"record": True}, "record"),
+        ({"record": {"sound": True}}, "sound"),
         ({"drive": {"read": True}}, "drive"),
         ({"input": {"touch": True}}, "touch"),
         ({"input": {"mouse": 1}}, "mouse"),

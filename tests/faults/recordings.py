@@ -17,7 +17,7 @@ from lucid.contracts import session_recorder as contract
 from lucid.contracts.types import SessionPath
 from lucid.evidence import leaf as leaves
 from lucid.evidence import trust
-from lucid.evidence.manifest import Manifest
+from lucid.evidence.manifest import Gap, Manifest
 from lucid.evidence.steps import Outcome
 from lucid.evidence.verify import verify
 from lucid.kit.client import ServiceClient
@@ -136,13 +136,20 @@ def check_nothing_lost(manifest: Manifest, stored: list[bytes], acknowledged: li
 
 
 def check_times(chunks: list[leaves.Leaf], manifest: Manifest) -> None:
-    """Indexes follow on, times never run backwards, and a pause of over two seconds is a gap with a cause."""
+    """Of each track: indexes follow on, times never run backwards, pauses of over two seconds are gaps."""
+    for track in {leaf.track for leaf in chunks}:
+        gaps = [gap for gap in manifest.gaps if gap.track == track]
+        check_times_of_track([leaf for leaf in chunks if leaf.track == track], gaps)
+
+
+def check_times_of_track(chunks: list[leaves.Leaf], gaps: list[Gap]) -> None:
+    """The same of one track."""
     assert [leaf.index for leaf in chunks] == list(range(len(chunks)))
     for leaf in chunks:
         assert leaf.start_ms <= leaf.end_ms
     for before, after in itertools.pairwise(chunks):
         assert before.end_ms <= after.start_ms
         if after.start_ms - before.end_ms > 2000:
-            named = [gap for gap in manifest.gaps if gap.start_ms <= before.end_ms + 2000]
+            named = [gap for gap in gaps if gap.start_ms <= before.end_ms + 2000]
             assert named, f"nothing from {before.end_ms} to {after.start_ms} ms and no gap says why"
             assert max(gap.end_ms for gap in named) >= after.start_ms - 2000

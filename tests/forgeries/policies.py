@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from lucid.evidence import canonical, dsse, policy
-from lucid.evidence.policy import Clipboard, Input, TrustPolicy
+from lucid.evidence.policy import Clipboard, Input, Recorded, TrustPolicy
 from lucid.evidence.registration import Registration
 from tests.evidence.verifying import CLEAN
 from tests.evidence.world import World
@@ -30,7 +30,8 @@ DOCUMENT: dict[str, Any] = json.loads(CLEAN.policy)
 AGREED = CLEAN.trust_policy
 OWNER, STRANGER = CLEAN.key("owner"), CLEAN.key("a stranger")
 LAXER = msgspec.structs.replace(AGREED, clipboard=Clipboard(to_desktop=True, from_desktop=True))
-FULL = msgspec.structs.replace(LAXER, input=Input(mouse=True, keyboard=True))
+UNSEEN = msgspec.structs.replace(AGREED, record=Recorded(input=True, clipboard=True))
+FULL = msgspec.structs.replace(UNSEEN, clipboard=LAXER.clipboard, input=Input(mouse=True, keyboard=True))
 BARE = TrustPolicy(name="locked", owner_key=AGREED.owner_key)
 OTHER_HASH = "but [0-9a-f]{64} was signed"
 
@@ -87,6 +88,8 @@ _EXCHANGED: tuple[tuple[str, str, bytes], ...] = (
      with_trust(policy.sign(LAXER, OWNER))),
     ("policy with a channel more, under its old signature", "nobody agreed",
      with_trust(under_the_old_signature(LAXER))),
+    ("policy that has more recorded, signed by its owner", "as if people had been told",
+     with_trust(policy.sign(UNSEEN, OWNER))),
     ("policy of another owner, signed by that one", "somebody else agreed",
      with_trust(policy.sign(theirs(AGREED), STRANGER))),
     ("policy without its trust policy", "as if all had been let in unasked",
@@ -167,6 +170,9 @@ def _channels() -> Iterator[Forgery]:
         "a group of null": {"clipboard": None},
         "a group that is on as a whole": {"clipboard": True},
         "a list of channels": {"input": ["mouse"]},
+        "nothing recorded beside the picture, spelled out": {"record": {}},
+        "input that is not recorded, spelled out": {"record": {"input": False}},
+        "an unknown track of events": {"record": {"sound": True}},
         "a time-out of a minute less a second": {"idle_seconds": 59},
         "a session longer than a week": {"session_seconds": 604_801},
         "a name of 101 characters": {"name": "x" * 101},

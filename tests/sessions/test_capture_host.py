@@ -72,7 +72,7 @@ class TestJobs:
     @pytest.mark.parametrize(
         ("kind", "arguments", "words"),
         [
-            ("sh", ("-c", "id"), "no part of a capture: encoder, grabber are"),
+            ("sh", ("-c", "id"), "no part of a capture: encoder, grabber, listener are"),
             ("encoder", (), "encoder takes quality, not 0 arguments"),
             ("encoder", ("-i",), "quality of the encoder is '-i': low, medium, high, ultra"),
             ("grabber", ("7", "640", "480"), "takes display, width, height, frame_rate, not 3"),
@@ -80,6 +80,7 @@ class TestJobs:
             ("grabber", ("7", "7681", "480", "15"), "width of the grabber is '7681': 320 to 7680"),
             ("grabber", ("7", "640", "\u0664\u0668\u0660", "15"), "height of the grabber"),
             ("grabber", ("7", "640", "480", "15 "), "frame_rate of the grabber is '15 ': 1 to 120"),
+            ("listener", ("7", "input,"), "wanted of the listener is 'input,': input, clipboard, input,clipboard"),
         ],
     )
     def test_are_of_the_known_kinds_and_forms_only(

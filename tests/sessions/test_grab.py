@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import struct
 import subprocess
 import time
@@ -10,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from lucid.sessions import capture_jobs, grab, handed_over
+from lucid.sessions import capture_jobs, grab
 from lucid.sessions.capture import grabber_job
-from lucid.sessions.x11_wire import SOCKETS, ScreenSize
+from lucid.sessions.x11_wire import ScreenSize
 from tests.sessions.painter import BLACK, BLUE, GREEN, RED, Painter
 from tests.sessions.screens import Screen
 
@@ -25,7 +24,7 @@ def grabber(screen: Screen, painter: Painter) -> Iterator[subprocess.Popen[bytes
     """Started; its first line and its header have been read."""
     job = grabber_job(screen.number, SIZE, RATE)
     with (
-        given(screen) as stdin,
+        screen.handed_over() as stdin,
         subprocess.Popen(
             capture_jobs.command(job),
             env=capture_jobs.environment(job),
@@ -44,13 +43,6 @@ def grabber(screen: Screen, painter: Painter) -> Iterator[subprocess.Popen[bytes
         assert struct.unpack_from("<2I", header, 16) == (RATE, 1)
         yield process
         process.kill()
-
-
-def given(screen: Screen) -> socket.socket:
-    """What the recorder hands over: a connection to the screen, and its cookie."""
-    with socket.socket(socket.AF_UNIX) as connected:
-        connected.connect(f"{SOCKETS}/X{screen.number}")
-        return handed_over.give(connected, screen.cookie)
 
 
 def read(grabber: subprocess.Popen[bytes], size: int) -> bytes:

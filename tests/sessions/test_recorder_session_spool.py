@@ -163,6 +163,28 @@ class TestRestart:
         assert (claim.seq, claim.index) == (2, 2)
         again.close()
 
+    def test_knows_the_end_of_each_track(self, spool: Spool, session: SessionSpool) -> None:
+        picture, events = append(session, track="0"), append(session, track="1")
+        session.forget(1)
+        again = reopen(spool, session)
+        assert again.end_of("0") == picture.end_ms < again.end_of("1") == events.end_ms == again.last_end_ms
+        assert again.end_of("2") == 0
+        again.close()
+
+    def test_reads_what_was_written_before_there_were_several_tracks(
+        self, root: Path, spool: Spool, session: SessionSpool
+    ) -> None:
+        before = {"next_seq": 7, "next_index": {"0": 7}, "last_end_ms": 123_000}
+        (root / "s1" / "progress.json").write_text(json.dumps(before))
+        again = reopen(spool, session)
+        assert (again.next_seq, again.end_of("0"), again.end_of("1")) == (7, 123_000, 0)
+        events = append(again, track="1")
+        picture = append(again, track="0")
+        assert (events.seq, events.index, picture.seq, picture.index) == (7, 0, 8, 7)
+        again.forget(9)
+        assert (again.end_of("0"), again.end_of("1")) == (picture.end_ms, events.end_ms)
+        again.close()
+
     def test_completes_a_forgetting_that_was_interrupted(
         self, root: Path, spool: Spool, session: SessionSpool
     ) -> None:

@@ -20,15 +20,15 @@ REQUEST = StartRecording(
 RUNNING = State(request=REQUEST, phase="recording", started_ms=0)
 
 
-def gap(start: int, end: int, cause: str = "capture_restarted") -> Gap:
-    return msgspec.convert({"track": 0, "start_ms": start, "end_ms": end, "cause": cause}, Gap)
+def gap(start: int, end: int, cause: str = "capture_restarted", track: int = 0) -> Gap:
+    return msgspec.convert({"track": track, "start_ms": start, "end_ms": end, "cause": cause}, Gap)
 
 
 def test_a_gap_reaches_from_the_last_durable_chunk_to_the_next() -> None:
     state = rules.interrupted(RUNNING, 1000, "capture_restarted")
-    assert state.open_gap == OpenGap(1000, "capture_restarted")
+    assert state.open_gaps == (OpenGap(1000, "capture_restarted"),)
     state = rules.resumed(state, 2500)
-    assert (state.gaps, state.open_gap) == ((gap(1000, 2500),), None)
+    assert (state.gaps, state.open_gaps) == ((gap(1000, 2500),), ())
 
 
 def test_before_the_first_chunk_nothing_can_be_missing() -> None:
@@ -43,8 +43,43 @@ def test_an_open_gap_keeps_its_beginning_and_its_cause() -> None:
 def test_a_gap_closed_for_a_chunk_that_was_never_durable_is_open_again() -> None:
     closed = rules.resumed(rules.interrupted(RUNNING, 1000, "paused"), 2000)
     state = rules.interrupted(closed, 1000, "recorder_restarted")
-    assert (state.gaps, state.open_gap) == ((), OpenGap(1000, "paused"))
+    assert (state.gaps, state.open_gaps) == ((), (OpenGap(1000, "paused"),))
     assert rules.resumed(state, 3000).gaps == (gap(1000, 3000, "paused"),)
+
+
+class TestSeveralTracks:
+    def test_are_interrupted_and_go_on_each_for_itself(self) -> None:
+        state = rules.interrupted(RUNNING, 1000, "recorder_restarted")
+        state = rules.interrupted(state, 700, "recorder_restarted", rules.EVENTS)
+        state = rules.resumed(state, 1500, rules.EVENTS)
+        assert state.gaps == (gap(700, 1500, "recorder_restarted", 1),)
+        assert state.open_gaps == (OpenGap(1000, "recorder_restarted"),)
+        assert rules.resumed(state, 1600, rules.EVENTS) is state
+
+    def test_a_gap_that_is_open_again_is_the_tracks_own(self) -> None:
+        state = rules.resumed(rules.interrupted(RUNNING, 1000, "paused"), 2000)
+        state = rules.interrupted(state, 900, "capture_restarted", rules.EVENTS)
+        assert state.gaps == (gap(1000, 2000, "paused"),)
+        state = rules.resumed(state, 5000, rules.EVENTS)
+        state = rules.interrupted(state, 900, "recorder_restarted", rules.EVENTS)
+        assert state.gaps == (gap(1000, 2000, "paused"),)
+        assert state.open_gaps == (OpenGap(900, "capture_restarted", 1),)
+
+    def test_one_that_does_not_come_back_is_missing_to_the_end_of_all(self) -> None:
+        state = rules.interrupted(RUNNING, 1000, "capture_restarted", rules.EVENTS)
+        assert rules.ended(state, "stopped", 9000, 9000).gaps == (gap(1000, 9000, track=1),)
+        assert rules.ended(state, "stopped", 9000, 2500).gaps == ()
+        assert rules.ended(state, "stopped", 9000, 9000).open_gaps == ()
+
+    def test_are_those_that_the_request_names(self) -> None:
+        with_events = msgspec.structs.replace(REQUEST, events=("input",))
+        assert rules.tracks(RUNNING) == (rules.PICTURE,)
+        assert rules.tracks(msgspec.structs.replace(RUNNING, request=with_events)) == (0, 1)
+
+
+def test_a_state_from_before_there_were_tracks_keeps_its_open_gap() -> None:
+    saved = msgspec.to_builtins(RUNNING) | {"open_gap": {"start_ms": 1000, "cause": "paused"}}
+    assert rules.decode(msgspec.json.encode(saved)).open_gaps == (OpenGap(1000, "paused"),)
 
 
 def test_the_first_reason_to_end_stands() -> None:

@@ -20,7 +20,7 @@ from lucid.cli.replay import fetch_replay
 from lucid.contracts.rdp_manager import Connection
 from lucid.contracts.types import SessionPath
 from lucid.evidence.policy import Clipboard, Input
-from tests.site import desk_captures, desk_figures, pictures
+from tests.site import desk_captures, desk_events, desk_figures, pictures
 from tests.site.desk_host import HOME, ended, inside, left, nothing_left, on, verified
 
 USABLE = Input(mouse=True, keyboard=True)
@@ -210,6 +210,7 @@ SCENARIOS: dict[str, Scenario] = {
     "clock": clock,
     "clock for ten minutes": partial(clock, seconds=600),
     "churn of two hundred": partial(churn, times=200),
+    "events": desk_events.events,
     "figures": desk_figures.figures,
 }
 

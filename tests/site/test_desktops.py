@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from tests.site.desk_events import COMMANDS
 from tests.site.standing import Site
 from tests.site.wellness import recovered
 
 USABLE_SECONDS = 4.0
 """From the request to a desktop that is recorded, at the median."""
 MOST_LATE_MS = 200
+MOST_APART_MS = 3000
+"""Of what the two tracks of a recording cover: one begins and ends with the other."""
 LIKE_DB = 30.0
 """Of the last frame and what the person saw: text is as legible in one as in the other."""
 
@@ -66,3 +69,15 @@ def test_what_is_recorded_is_what_was_seen_and_when(site: Site) -> None:
     found = played(site, "clock")
     assert max(map(abs, found["late_ms"])) < MOST_LATE_MS
     assert found["likeness_db"] > LIKE_DB
+
+
+@pytest.mark.timeout(300)
+def test_what_was_typed_and_copied_is_in_the_events_track_of_its_recording(site: Site) -> None:
+    found = played(site, "events")
+    assert found["typed"] == "".join(COMMANDS)
+    assert found["clicks"]
+    assert ["client", "from outside"] in found["copied"]
+    assert ["desktop", "from inside\n"] in found["copied"]
+    assert [number for number, _ in found["tracks"]] == [0, 1]
+    assert found["gaps"] == []
+    assert abs(found["covered_ms"][0] - found["covered_ms"][1]) < MOST_APART_MS

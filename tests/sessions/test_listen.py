@@ -1,0 +1,240 @@
+"""The listener as the process that it is: what it tells of a real X server, and how it ends."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from lucid.sessions import capture_jobs, events, listen
+from lucid.sessions.capture_jobs import LISTENER, Job
+from lucid.sessions.clipboard_watch import LARGEST_TEXT, SECONDS_TO_ANSWER
+from lucid.sessions.events import Line, Still
+from tests.sessions.screens import Screen
+
+SILENT_OWNER = """
+import sys, time
+from pathlib import Path
+import struct
+from lucid.sessions.x11_connection import X11Connection
+from lucid.sessions.xauthority import find_cookie, parse
+display = int(sys.argv[1])
+NAME = b"CLIPBOARD" + bytes(3)
+with X11Connection(display, find_cookie(parse(Path(sys.argv[2]).read_bytes()), display)) as connection:
+    window = connection.resource()
+    connection.send(1, 0, struct.pack("=2I2h4H2I", window, connection.setup.root, 0, 0, 1, 1, 0, 2, 0, 0))
+    atom = struct.unpack_from("=I", connection.ask(16, 0, struct.pack("=H2x", 9) + NAME), 8)[0]
+    connection.send(22, 0, struct.pack("=3I", window, atom, 0))
+    connection.ask(43, 0)
+    time.sleep(60)
+"""
+
+TEXT = "Hello, Wörld! 1 < 2 €"
+
+
+class Ear:
+    """A running listener, and the lines that it has written."""
+
+    def __init__(self, screen: Screen, *what: Any) -> None:
+        self.screen = screen
+        job = Job(LISTENER, (str(screen.number), ",".join(what)))
+        with screen.handed_over() as stdin:
+            self.process = subprocess.Popen(
+                capture_jobs.command(job),
+                env=capture_jobs.environment(job),
+                stdin=stdin.fileno(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        self.lines: list[Line | Still] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        self.until(lambda: bool(self.lines))
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(events.decode(line))
+
+    def until(self, seen: Callable[[], bool], seconds: float = 10) -> None:
+        """Returns once it is seen."""
+        over = time.monotonic() + seconds
+        while not seen():
+            assert time.monotonic() < over, self.lines[-20:]
+            time.sleep(0.02)
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """The lines of a kind."""
+        return [line for line in self.lines if isinstance(line, kind)]
+
+    def end(self) -> int:
+        """Ends it; returns its status."""
+        self.process.terminate()
+        status = self.process.wait(timeout=10)
+        self._reader.join(timeout=10)
+        return status
+
+    def clipboards(self, number: int) -> list[events.Clipboard]:
+        """What was in the clipboard, once it is so many contents."""
+        self.until(lambda: len(self.of(events.Clipboard)) >= number)
+        return self.of(events.Clipboard)
+
+    def copy(self, text: bytes, *more: str) -> None:
+        """Has xclip hold a text."""
+        subprocess.run(
+            ["xclip", "-selection", "clipboard", "-in", *more],
+            input=text,
+            env=self.screen.environment(),
+            stdout=subprocess.DEVNULL,
+            check=True,
+            timeout=10,
+        )
+
+
+@pytest.fixture
+def start_ear(screen: Screen) -> Iterator[Callable[..., Ear]]:
+    """Starts listeners."""
+    ears: list[Ear] = []
+
+    def start(*what: str) -> Ear:
+        ears.append(Ear(screen, *what))
+        return ears[-1]
+
+    yield start
+    for ear in ears:
+        ear.end()
+        for pipe in (ear.process.stdout, ear.process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+
+@pytest.fixture
+def ear(start_ear: Callable[..., Ear]) -> Ear:
+    return start_ear("input", "clipboard")
+
+
+class TestInput:
+    def test_what_is_typed_can_be_read(self, ear: Ear) -> None:
+        ear.screen.run("xdotool", "type", "--delay", "20", TEXT)
+        ear.until(lambda: "".join(key.text for key in ear.of(events.Key)) == TEXT)
+        downs = [key for key in ear.of(events.Key) if key.down]
+        ups = [key.keycode for key in ear.of(events.Key) if not key.down]
+        assert sorted(key.keycode for key in downs) == sorted(ups)
+        assert [key.at for key in downs] == sorted(key.at for key in downs)
+
+    def test_a_key_with_control_types_nothing(self, ear: Ear) -> None:
+        ear.screen.run("xdotool", "key", "ctrl+c", "Return")
+        ear.until(lambda: [key.key for key in ear.of(events.Key) if not key.down].count("Return") == 1)
+        struck = [(key.key, key.modifiers, key.text) for key in ear.of(events.Key) if key.down]
+        assert struck == [("Control_L", (), ""), ("c", ("Control",), ""), ("Return", (), "")]
+
+    def test_clicks_are_where_the_pointer_was(self, ear: Ear) -> None:
+        ear.screen.run(
+            "xdotool", "mousemove", "100", "120", "click", "1", "mousemove", "7", "9", "click", "3"
+        )
+        ear.until(lambda: len(ear.of(events.Button)) == 4)
+        seen = [(event.button, event.down, event.x, event.y) for event in ear.of(events.Button)]
+        assert seen == [(1, True, 100, 120), (1, False, 100, 120), (3, True, 7, 9), (3, False, 7, 9)]
+
+    def test_movements_are_ten_a_second_and_the_last(self, ear: Ear) -> None:
+        ear.screen.run("xdotool", "mousemove", "0", "50")
+        before = len(ear.of(events.Pointer))
+        begin = time.monotonic()
+        for _ in range(60):
+            ear.screen.run("xdotool", "mousemove_relative", "5", "0")
+        took = time.monotonic() - begin
+        ear.until(lambda: ear.of(events.Pointer)[-1].x == 300)
+        assert 2 <= len(ear.of(events.Pointer)) - before <= 10 * took + 3
+
+    def test_nobody_types_faster_than_is_kept(self, ear: Ear) -> None:
+        for _ in range(3):
+            ear.screen.run("xdotool", "key", "--delay", "0", *["a"] * 1500)
+        assert ear.end() == 0
+        left_out = sum(line.events for line in ear.of(events.LeftOut))
+        assert left_out > 0
+        assert len(ear.of(events.Key)) + left_out >= 2 * 4500
+
+
+class TestClipboard:
+    def test_text_is_kept_with_its_types_and_whose_it_is(self, ear: Ear) -> None:
+        ear.copy(TEXT.encode())
+        (copied,) = ear.clipboards(1)
+        assert (copied.owner, copied.text, copied.size) == ("desktop", TEXT, len(TEXT.encode()))
+        assert copied.types == ("TARGETS", "UTF8_STRING")
+
+    def test_a_long_one_is_cut_and_stays_whole_for_others(self, ear: Ear) -> None:
+        ear.copy(b"x" * 100_000)
+        assert ear.clipboards(1)[0].size == 100_000
+        time.sleep(0.6)
+        ear.copy(b"y" * 9_000_000)  # in pieces
+        (long, pieces) = ear.clipboards(2)
+        assert (len(long.text or ""), long.cut) == (LARGEST_TEXT, True)
+        assert (len(pieces.text or ""), pieces.cut) == (LARGEST_TEXT, True)
+        pasted = subprocess.run(
+            ["xclip", "-selection", "clipboard", "-out"],
+            env=ear.screen.environment(),
+            capture_output=True,
+            check=True,
+            timeout=20,
+        )
+        assert pasted.stdout == b"y" * 9_000_000
+
+    def test_of_what_is_no_text_the_type_is_named(self, ear: Ear) -> None:
+        ear.copy(b"\x89PNG", "-t", "image/png")
+        (copied,) = ear.clipboards(1)
+        assert (copied.text, copied.types) == (None, ("TARGETS", "image/png"))
+        assert copied.not_kept == "no text"
+
+    def test_an_owner_that_does_not_answer_keeps_nothing_else_waiting(self, ear: Ear) -> None:
+        ear.copy(b"held")
+        ear.clipboards(1)
+        time.sleep(0.6)
+        silent = ear.screen.start(
+            sys.executable, "-c", SILENT_OWNER, str(ear.screen.number), str(ear.screen.xauthority)
+        )
+        try:
+            time.sleep(0.7)
+            ear.screen.run("xdotool", "type", "on")
+            ear.until(lambda: "".join(key.text for key in ear.of(events.Key)) == "on", seconds=3)
+            ear.until(lambda: len(ear.of(events.Clipboard)) >= 2, seconds=SECONDS_TO_ANSWER + 3)
+            assert ear.of(events.Clipboard)[1].not_kept == "its owner did not answer in time"
+        finally:
+            silent.kill()
+            silent.wait()
+        assert ear.clipboards(3)[2].owner == "nobody"
+
+    def test_what_was_there_before_is_told_first(self, start_ear: Callable[..., Ear]) -> None:
+        first = start_ear("clipboard")
+        first.copy(b"earlier")
+        first.clipboards(1)
+        assert start_ear("clipboard").clipboards(1)[0].text == "earlier"
+
+
+class TestEnds:
+    def test_only_what_is_asked_for_is_told(self, start_ear: Callable[..., Ear]) -> None:
+        typing, copying = start_ear("input"), start_ear("clipboard")
+        typing.copy(b"copied")
+        typing.screen.run("xdotool", "type", "typed")
+        typing.until(lambda: "".join(key.text for key in typing.of(events.Key)) == "typed")
+        copying.clipboards(1)
+        assert not typing.of(events.Clipboard)
+        assert not copying.of(events.Key) + copying.of(events.Pointer) + copying.of(events.Button)
+
+    def test_on_sigterm_with_all_that_came_before(self, ear: Ear) -> None:
+        ear.screen.run("xdotool", "type", "--delay", "1", "last words")
+        assert ear.end() == 0
+        assert "".join(key.text for key in ear.of(events.Key)) == "last words"
+        assert isinstance(ear.lines[-1], Still)
+
+    def test_with_the_display_and_a_status_of_its_own(self, ear: Ear) -> None:
+        ear.screen.server.kill()
+        assert ear.process.wait(timeout=10) == listen.CUT_OFF
+        ear.end()
+        assert isinstance(ear.lines[-1], Still)
+
+    def test_it_says_that_it_is_there_once_a_second(self, ear: Ear) -> None:
+        time.sleep(3.2)
+        assert 3 <= len(ear.of(Still)) <= 5
