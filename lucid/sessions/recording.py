@@ -77,7 +77,7 @@ class Recording:
             await self._end(self._stopping, "stopped on request")
 
     async def _capture_on(self) -> None:
-        failures = 0
+        failures, why = 0, ""
         if self._live():
             # Begun again after a failure that left no time to note it, the gap must be noted now.
             await self.interrupted("capture_restarted")
@@ -97,10 +97,11 @@ class Recording:
                 return await self._end("display_lost", end.detail)
             log.warning("capture ended", session_id=self.session, cause=end.cause.value, detail=end.detail)
             await self.interrupted("capture_restarted")
-            failures = 0 if self.spool.last_end_ms > before else failures + 1
+            failures, why = 0 if self.spool.last_end_ms > before else failures + 1, end.detail
             await asyncio.sleep(RESTART_SECONDS * failures)
         if self._live() and not self._stopping:
-            await self._end("failed", f"the capture broke off {RESTARTS} times in a row without a picture")
+            told = f"the capture broke off {RESTARTS} times in a row without a picture, at last: {why}"
+            await self._end("failed", told)
         return None
 
     async def interrupted(self, cause: GapCause) -> None:
