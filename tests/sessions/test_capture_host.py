@@ -80,7 +80,11 @@ class TestJobs:
             ("grabber", ("7", "7681", "480", "15"), "width of the grabber is '7681': 320 to 7680"),
             ("grabber", ("7", "640", "\u0664\u0668\u0660", "15"), "height of the grabber"),
             ("grabber", ("7", "640", "480", "15 "), "frame_rate of the grabber is '15 ': 1 to 120"),
-            ("listener", ("7", "input,"), "wanted of the listener is 'input,': input, clipboard, input,clipboard"),
+            (
+                "listener",
+                ("7", "input,"),
+                "wanted of the listener is 'input,': input, clipboard, input,clipboard",
+            ),
         ],
     )
     def test_are_of_the_known_kinds_and_forms_only(
