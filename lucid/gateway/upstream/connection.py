@@ -21,8 +21,8 @@ KEEP_SECONDS = 4.0
 """How long an idle one is kept: less than services drain, so that none is used after its server has left."""
 
 UNANSWERED_MS = 5000
-"""How long the other host's kernel may leave packets unanswered. A host without power is as silent as a service
-that has much to do, but for this; and it is known before anybody's time is over."""
+"""How long the other host's kernel may answer nothing, milliseconds. A host without power is as silent as a
+service that has much to do, but for this; and it is known before anybody's time is over."""
 ALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 3),
