@@ -94,13 +94,15 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
         self._wake()
 
-    def connection_lost(self, _: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:
         """Called once."""
         if self._failure is None and not (self._busy and self._parser.done):
-            early = not self._received
-            self._failure = (
-                Stale("closed") if early and self._kept else Broken("closed before its answer ended")
-            )
+            if error is not None and not isinstance(error, ConnectionError):
+                self._failure = Broken(f"its host does not answer: {type(error).__name__}")
+            elif self._kept and not self._received:
+                self._failure = Stale("closed")
+            else:
+                self._failure = Broken("closed before its answer ended")
         self._stop()
 
     def pause_writing(self) -> None:
