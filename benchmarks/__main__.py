@@ -149,10 +149,10 @@ What was aimed for, medians of the rounds' ratios:
 
 {_table(found["gateway"]["ratios"])}
 
-## A site of nine hosts
+## A whole site
 
-`ansible-playbook site.yml` against nine virtual hosts that share this machine's processors, packages cached:
-onto empty hosts, and again where everything stands. In seconds.
+`ansible-playbook site.yml` against {found["site"]["hosts"]} virtual hosts that share this machine's
+processors, packages cached: onto empty hosts, and again where everything stands. In seconds.
 
 {_table(found["site"]["results"])}
 

@@ -311,6 +311,7 @@ UPDATE = Route(
 START = Route(
     SERVICE, "POST", "/sessions/{session}/start", SessionPath, StartSession, Session,
     "Start recording; answered when the first fragment is durable", access=Access.USER, errors=_STATE,
+    seconds=35.0,
 )  # fmt: skip
 STOP = Route(
     SERVICE, "POST", "/sessions/{session}/stop", SessionPath, Nothing, Session, "End the recording",

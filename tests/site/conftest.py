@@ -1,4 +1,4 @@
-"""A whole deployed site: virtual hosts that `site.yml` was run against, shared by all tests here."""
+"""A whole deployed site: the lab's hosts, which `site.yml` was run against, shared by all tests here."""
 
 import os
 from contextlib import suppress
