@@ -62,7 +62,7 @@ class Lines:
         self._put(now, "still", {})
 
     def _turn(self, now: float) -> None:
-        if int(now) != self._second:
+        if int(now) > self._second:
             self._second, self._in_second = int(now), 0
             self._tell_left_out(now)
 

@@ -98,6 +98,8 @@ class Recording:
                     group.create_task(self._see_through(track, runs[track]))
                     for track in rules.tracks(self.state)
                 ]
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from several  # whoever begins it again says why
         finally:
             self._capturing = False
         if over := next(filter(None, (task.result() for task in tasks)), None):  # the picture's word first
@@ -124,13 +126,14 @@ class Recording:
             end = await self._ended(run)
             if isinstance(end, Over):
                 return end
+            if end.cause is not EndCause.STOPPED:
+                await self.interrupted("capture_restarted", track)
             if not self._goes_on():
                 break
             detail = end.detail
             log.warning(
                 "capture ended", session_id=self.session, track=track, cause=end.cause.value, detail=detail
             )
-            await self.interrupted("capture_restarted", track)
             failures = 0 if self.spool.end_of(str(track)) > before else failures + 1
             await self._rest(RESTART_SECONDS * failures)
         if self._goes_on():

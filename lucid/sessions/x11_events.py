@@ -10,6 +10,7 @@ import socket
 import struct
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from lucid.sessions import x11_wire as wire
@@ -81,18 +82,18 @@ class EventConnection(X11Connection):
         if not self._waiting:
             select.select([self._socket.fileno(), waker], [], [], max(0.0, seconds))
 
-    def take(self) -> list[Event]:
-        """The events that have come since the last call, oldest first. Does not wait."""
+    def take(self) -> Iterator[Event]:
+        """The events that have come until now, oldest first. Does not wait."""
         for _ in range(AT_ONCE):
             if not select.select([self._socket], [], [], 0)[0]:
                 break
             self._keep(self._message())
-        return self.left()
+        yield from self.left()
 
-    def left(self) -> list[Event]:
+    def left(self) -> Iterator[Event]:
         """Those of them that have been read already."""
-        events, self._waiting = list(self._waiting), deque()
-        return events
+        for _ in range(len(self._waiting)):
+            yield self._waiting.popleft()
 
     def _keep(self, message: bytes) -> None:
         if message[0] & 0x7F in {wire.ERROR, wire.REPLY}:

@@ -1,11 +1,13 @@
 """Recordings with an events track, from the policy that asks for it to the bundle that proves it."""
 
 import asyncio
+import contextlib
 import io
 import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,9 @@ from lucid.evidence.manifest import Manifest
 from lucid.evidence.policy import Recorded
 from lucid.evidence.steps import Outcome, Report
 from lucid.kit.errors import LucidError, NotFound
+from lucid.sessions.recording_errors import DisplayError
 from lucid.sessions.recording_state import CODECS, EVENTS, PICTURE
+from lucid.sessions.x11_connection import X11Connection
 from tests.cli.command import invoke
 from tests.deployment import Deployment, deployment
 from tests.sessions.people import Person, person
@@ -194,6 +198,39 @@ async def test_a_listener_that_is_killed_is_begun_again_and_the_gap_is_named(
     report = await ended(cluster, alice, session)
     assert (gaps(report, EVENTS), gaps(report, PICTURE)) == (["capture_restarted"], [])
     assert typed(await lines(alice, session)) == "beforeafter"
+
+
+async def test_a_listener_that_cannot_be_begun_again_ends_the_recording(
+    cluster: Cluster, alice: Person, start_screen: StartScreen
+) -> None:
+    crowded = start_screen("640x480", 24, "-maxclients", "64")
+    session = await begun(cluster, alice, crowded)
+    await asyncio.sleep(2.5)
+    with contextlib.ExitStack() as crowd:
+
+        def no_seat_left() -> None:
+            """Takes the place of each listener that is killed, so that the next is refused."""
+            with contextlib.suppress(DisplayError):
+                while True:
+                    crowd.enter_context(X11Connection(crowded.number, crowded.cookie))
+
+        until_s = time.monotonic() + 40
+        while (await cluster.get(session)).state == "recording":
+            assert time.monotonic() < until_s
+            for listener in await asyncio.to_thread(listeners, crowded):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(listener, signal.SIGKILL)
+            for _ in range(20):
+                no_seat_left()
+                await asyncio.sleep(0.01)
+        report = await ended(cluster, alice, session, "failed")
+    assert gaps(report, PICTURE) == []
+    assert gaps(report, EVENTS)[-1] == "capture_restarted"
+    assert report.manifest is not None
+    assert report.tracks[1].end_ms is not None
+    last = max(gap.end_ms for gap in report.manifest.gaps)
+    assert last - report.tracks[1].end_ms > 2000
+    assert report.manifest.end_ms == last
 
 
 async def test_a_screen_that_cannot_be_listened_to_is_not_recorded(
