@@ -20,7 +20,7 @@ from lucid.cli.replay import fetch_replay
 from lucid.contracts.rdp_manager import Connection
 from lucid.contracts.types import SessionPath
 from lucid.evidence.policy import Clipboard, Input
-from tests.site import desk_figures, pictures
+from tests.site import desk_channels, desk_figures, desk_neighbours, desk_screens, pictures
 from tests.site.desk_host import HOME, ended, inside, left, nothing_left, on, verified
 
 USABLE = Input(mouse=True, keyboard=True)
@@ -207,6 +207,11 @@ SCENARIOS: dict[str, Scenario] = {
     "churn": churn,
     "kills": kills,
     "clock": clock,
+    "offered": desk_channels.offered,
+    "stolen": desk_channels.stolen,
+    "sizes": desk_screens.sizes,
+    "evicted": desk_neighbours.evicted,
+    "neighbours": desk_neighbours.neighbours,
     "clock for ten minutes": partial(clock, seconds=600),
     "churn of two hundred": partial(churn, times=200),
     "figures": desk_figures.figures,
