@@ -14,7 +14,7 @@ from tests.site.strangers import stranger
 
 OFFERED = (
     *("+clipboard", "/drive:offered,/etc", "+home-drive", "+drives", "/printer:offered", "/smartcard"),
-    *("/sound:sys:fake", "/microphone:sys:fake", "/serial:offered,/dev/null", "/parallel:offered,/dev/null"),
+    *("/sound:sys:fake", "/microphone:sys:alsa", "/serial:offered,/dev/null", "/parallel:offered,/dev/null"),
 )
 """All that FreeRDP can bring along."""
 
