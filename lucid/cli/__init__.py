@@ -59,6 +59,7 @@ COMMANDS = {
     "trust": "lucid.cli.trust:trust",
     "up": "lucid.cli.up:up",
     "verify": "lucid.cli.verify:verify",
+    "watch": "lucid.cli.watch:watch",
     "whoami": "lucid.cli.login:whoami",
 }
 

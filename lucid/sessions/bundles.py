@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 
 from lucid.contracts import blockchain_engine as engine
@@ -117,12 +117,16 @@ async def replay(client: ServiceClient, session: str) -> Content:
     """The recording as it was captured, opened chunk by chunk."""
     _, manifest = await manifest_of(client, session)
     encoded = (await session_leaves(client, session))[: manifest.count]
-    chunks = [leaves.decode(line) for line in encoded]
+    return opened(client, session, [leaves.decode(line) for line in encoded], manifest.root)
+
+
+def opened(client: ServiceClient, session: str, chunks: Sequence[Leaf], tag: str) -> Content:
+    """These chunks as they were captured, one after the other. `tag` names them."""
     layout = [Part(leaf.plain_size, _read(client, processor.OPEN, leaf)) for leaf in chunks]
     return Content(
         partial(stretch, layout),
         length=sum(part.size for part in layout),
-        etag=manifest.root,
+        etag=tag,
         filename=f"{session}.mp4",
     )
 

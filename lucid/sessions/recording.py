@@ -97,6 +97,8 @@ class Recording:
             if end.cause is EndCause.DISPLAY_LOST:
                 return await self._end("display_lost", end.detail)
             log.warning("capture ended", session_id=self.session, cause=end.cause.value, detail=end.detail)
+            if end.cause is EndCause.EVICTED:
+                await self.change(rules.evicted)
             await self.interrupted("capture_restarted")
             failures = 0 if self.spool.last_end_ms > before else failures + 1
             await asyncio.sleep(RESTART_SECONDS * failures)
@@ -203,6 +205,7 @@ def view(recording: Recording, *, stored: int) -> contract.Recording:
         raw_bytes=recording.raw_bytes,
         spooled_bytes=sum(claim.plain_size for claim in spool.pending()),
         end_reason=state.end_reason,
+        evictions=state.evictions,
         manifest=state.manifest.entry if state.manifest else None,
         error=state.error,
     )

@@ -51,6 +51,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     ended_ms: int | None = None
     end_reason: EndReason | None = None
     error: str | None = None
+    evictions: int = 0
+    """How often the X server has cut the recorder off while it went on living."""
     gaps: tuple[Gap, ...] = ()
     open_gap: OpenGap | None = None
     anchors: tuple[Signed, ...] = ()
@@ -72,6 +74,11 @@ def interrupted(state: State, last_end_ms: int, cause: GapCause) -> State:
             state, gaps=state.gaps[:-1], open_gap=OpenGap(last.start_ms, last.cause)
         )
     return msgspec.structs.replace(state, open_gap=OpenGap(last_end_ms, cause))
+
+
+def evicted(state: State) -> State:
+    """The X server has cut the recorder off: somebody in the session has asked it to."""
+    return msgspec.structs.replace(state, evictions=state.evictions + 1)
 
 
 def resumed(state: State, start_ms: int) -> State:

@@ -15,7 +15,7 @@ EVICTIONS = 3
 
 
 async def evicted(workplace: Workplace) -> dict[str, object]:
-    """A desktop's user has the X server throw the recorder out: a named gap, or the end, as the policy says."""
+    """A desktop's user has the X server throw the recorder out: a named gap or the end, as policies say."""
     return {"gap": await _evict_and_go_on(workplace), "end": await _evict_and_end(workplace)}
 
 
@@ -67,19 +67,26 @@ async def neighbours(workplace: Workplace) -> dict[str, object]:
     policy = await workplace.policy("neighbours")
     one, two = [await workplace.open(policy, name) for name in ("one", "two")]
     assert one.session.host == two.session.host, "two hosts: nothing is shown"
-    with person.seated() as left, person.seated() as right:
-        with person.connected(left, one), person.connected(right, two):
-            for connection in (one, two):
-                await workplace.until(connection.session.id, "connected")
-            await asyncio.sleep(2)
-            found = [
-                await asyncio.to_thread(_reached, left, one, two),
-                await asyncio.to_thread(_reached, right, two, one),
-            ]
-            for connection in (one, two):
-                assert (await workplace.desktop(connection.session.id)).state == "connected"
+    with (
+        person.seated() as left,
+        person.seated() as right,
+        person.connected(left, one),
+        person.connected(right, two),
+    ):
+        for connection in (one, two):
+            await workplace.until(connection.session.id, "connected")
+        await asyncio.sleep(2)
+        found = [
+            await asyncio.to_thread(_reached, left, one, two),
+            await asyncio.to_thread(_reached, right, two, one),
+        ]
+        for connection in (one, two):
+            assert (await workplace.desktop(connection.session.id)).state == "connected"
+        for connection in (one, two):
+            await workplace.end(connection.session.id)
     for connection in (one, two):
-        await ended(workplace, connection)
+        await workplace.until(connection.session.id, "ended")
+        await nothing_left(connection.session.host, connection.port)
         report = await verified(workplace, connection.session.id)
         assert report.manifest is not None
         assert report.manifest.gaps == (), "a recorder was disturbed"

@@ -9,6 +9,8 @@ import socket
 import struct
 from pathlib import Path
 
+SOCKET = "/tmp/.X11-unix/X"  # noqa: S108 - where X servers put them
+
 
 def cookie() -> bytes:
     """The first cookie of the user's own file."""
@@ -34,7 +36,7 @@ def read(server: socket.socket, size: int) -> bytes:
 
 def connect() -> socket.socket:
     server = socket.socket(socket.AF_UNIX)
-    server.connect("/tmp/.X11-unix/X" + os.environ["DISPLAY"].lstrip(":").partition(".")[0])
+    server.connect(SOCKET + os.environ["DISPLAY"].lstrip(":").partition(".")[0])
     """A connection of the user's own."""
     name, secret = b"MIT-MAGIC-COOKIE-1", cookie()
     server.send(struct.pack("<cxHHHH2x", b"l", 11, 0, len(name), len(secret)) + name + b"\0\0" + secret)

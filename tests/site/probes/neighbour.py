@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 PTRACE_ATTACH = 16
+SOCKET = "/tmp/.X11-unix/X"  # noqa: S108 - where X servers put them
+SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/user")  # noqa: S108 - what others leave there
 
 
 def tried(what: str, found: dict[str, str], attempt: Callable[[], object]) -> None:
@@ -63,7 +65,7 @@ def main(asked: dict[str, list[int]]) -> dict[str, str]:
     """`displays` and `ports` of others, `processes` of theirs and of the recorder's."""
     found: dict[str, str] = {}
     for number in asked["displays"]:
-        path = f"/tmp/.X11-unix/X{number}"
+        path = f"{SOCKET}{number}"
         tried(f"{path}", found, partial(connected, socket.AF_UNIX, path))
         tried(f"@{path}", found, partial(connected, socket.AF_UNIX, "\0" + path))
         tcp = ("127.0.0.1", 6000 + number)
@@ -78,7 +80,7 @@ def main(asked: dict[str, list[int]]) -> dict[str, str]:
         tried(f"kill {pid}", found, partial(signalled, pid, signal.SIGKILL))
         tried(f"trace {pid}", found, partial(traced, pid))
     tried("memory", found, memory_of_others)
-    for place in ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/user", "/dev/pts"):
+    for place in SHARED:
         tried(f"files in {place}", found, partial(files_of_others, place))
     for place in ("/run/lucid-rdp", "/var/lib/lucid", "/etc/lucid", "/opt/lucid", "/run/lucid", "/root"):
         tried(place, found, partial(os.listdir, place))
