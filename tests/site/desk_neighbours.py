@@ -9,7 +9,7 @@ from lucid.contracts import session_api
 from lucid.contracts.rdp_manager import Connection
 from lucid.contracts.session_api import AccessQuery
 from lucid.contracts.xrdp import display_number
-from tests.site.desk_host import ended, nothing_left, on, probed, verified
+from tests.site.desk_host import ended, nothing_left, on, probed, told, verified
 
 EVICTIONS = 3
 
@@ -76,6 +76,8 @@ async def neighbours(workplace: Workplace) -> dict[str, object]:
         for connection in (one, two):
             await workplace.until(connection.session.id, "connected")
         await asyncio.sleep(2)
+        await asyncio.to_thread(_leave, left, one)
+        await asyncio.to_thread(_leave, right, two)
         found = [
             await asyncio.to_thread(_reached, left, one, two),
             await asyncio.to_thread(_reached, right, two, one),
@@ -91,6 +93,16 @@ async def neighbours(workplace: Workplace) -> dict[str, object]:
         assert report.manifest is not None
         assert report.manifest.gaps == (), "a recorder was disturbed"
     return {"reached": found}
+
+
+def _leave(somebody: person.Person, own: Connection) -> None:
+    """Something of one's own in every place that is shared with anybody."""
+    somebody.click(400, 300)
+    places = "/tmp/mine /var/tmp/mine /dev/shm/mine"  # noqa: S108 - as programs use them
+    assert (
+        told(somebody, own, f"for f in {places}; do echo x >$f; chmod 666 $f; done; cat {places}")
+        == "x\nx\nx"
+    )
 
 
 def _reached(somebody: person.Person, own: Connection, other: Connection) -> Any:

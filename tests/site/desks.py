@@ -20,7 +20,7 @@ from lucid.cli.replay import fetch_replay
 from lucid.contracts.rdp_manager import Connection
 from lucid.contracts.types import SessionPath
 from lucid.evidence.policy import Clipboard, Input
-from tests.site import desk_channels, desk_figures, desk_neighbours, desk_screens, pictures
+from tests.site import desk_channels, desk_figures, desk_idle, desk_neighbours, desk_screens, pictures
 from tests.site.desk_host import HOME, ended, inside, left, nothing_left, on, verified
 
 USABLE = Input(mouse=True, keyboard=True)
@@ -211,6 +211,7 @@ SCENARIOS: dict[str, Scenario] = {
     "stolen": desk_channels.stolen,
     "sizes": desk_screens.sizes,
     "evicted": desk_neighbours.evicted,
+    "idle": desk_idle.idle,
     "neighbours": desk_neighbours.neighbours,
     "clock for ten minutes": partial(clock, seconds=600),
     "churn of two hundred": partial(churn, times=200),

@@ -57,8 +57,10 @@ def memory_of_others() -> list[list[str]]:
 
 
 def files_of_others(place: str) -> list[str]:
-    """Names in a directory that belong to neither root nor this user."""
-    return [e.path for e in os.scandir(place) if e.stat(follow_symlinks=False).st_uid not in (0, os.getuid())]
+    """Names in a directory that belong to neither root nor this user, but for X servers' sockets."""
+    own = {0, os.getuid()}
+    found = [e for e in os.scandir(place) if e.stat(follow_symlinks=False).st_uid not in own]
+    return [each.path for each in found if each.name != Path(SOCKET).parent.name]
 
 
 def main(asked: dict[str, list[int]]) -> dict[str, str]:
