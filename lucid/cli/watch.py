@@ -1,6 +1,7 @@
 """`lucid watch`: a recording in a browser of this machine, while it is still being made."""
 
 import asyncio
+import contextlib
 
 import click
 
@@ -32,7 +33,8 @@ def watch(session: str, from_start: bool, port: int, target: Target) -> None:
     by chunk, as it is stored. Each request for chunks is put on record in the log before the first byte.
     Watching proves nothing: `lucid verify` does.
     """
-    run(_watch(target, session, port, from_start))
+    with contextlib.suppress(KeyboardInterrupt):  # which is how it is ended
+        run(_watch(target, session, port, from_start))
 
 
 async def _watch(target: Target, session: str, port: int, from_start: bool) -> None:

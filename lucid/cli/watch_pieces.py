@@ -67,18 +67,19 @@ class Pieces:
         Raises RecordingOverError, ApiError, Failure.
         """
         until = time.monotonic() + WAIT_SECONDS
-        async with self._turn:
-            while index not in self._kept:
-                await self.look()
-                if index < len(self.rows):
+        while True:
+            async with self._turn:  # not held while waiting: another page may be further back
+                if index not in self._kept:
+                    await self.look()
+                if index not in self._kept and index < len(self.rows):
                     await self._bring(index)
-                elif await self._over():
+                if index in self._kept:
+                    return self._kept[index]
+                if await self._over():
                     raise RecordingOverError
-                elif time.monotonic() > until:
-                    return None
-                else:
-                    await asyncio.sleep(POLL_SECONDS)
-            return self._kept[index]
+            if time.monotonic() > until:
+                return None
+            await asyncio.sleep(POLL_SECONDS)
 
     async def look(self) -> None:
         """Learns of the chunks that were stored since the last look. Raises ApiError."""
