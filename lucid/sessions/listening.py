@@ -17,7 +17,7 @@ from lucid.sessions.capture_jobs import LISTENER, Job
 from lucid.sessions.capture_process import CaptureProcess
 from lucid.sessions.capture_unit import CaptureUnit
 from lucid.sessions.events import Line, Still
-from lucid.sessions.recorder_display import connect
+from lucid.sessions.recorder_display import connect, display_answers
 from lucid.sessions.recording_errors import RecordingError
 
 STALL_SECONDS = 10.0
@@ -135,9 +135,13 @@ class Listener:
             return self._asked
         if status < 0:
             return CaptureEnd(EndCause.KILLED, f"the listener was ended by {signal.Signals(-status).name}")
+        if status == listen.CUT_OFF:
+            if await display_answers(self._display, self._cookie, sockets_of(self._display)):
+                detail = f"display :{self._display} lives but has cut off the listener's connection"
+                return CaptureEnd(EndCause.EVICTED, detail)
+            return CaptureEnd(EndCause.DISPLAY_LOST, f"display :{self._display} is gone or does not answer")
         words = await self._process.last_words(1)
-        cause = EndCause.EVICTED if status == listen.CUT_OFF else EndCause.FAILED
-        return CaptureEnd(cause, f"the listener ended with status {status}: {words}")
+        return CaptureEnd(EndCause.FAILED, f"the listener ended with status {status}: {words}")
 
     async def _close(self) -> None:
         if self._killing is not None:

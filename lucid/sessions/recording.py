@@ -134,6 +134,8 @@ class Recording:
             log.warning(
                 "capture ended", session_id=self.session, track=track, cause=end.cause.value, detail=detail
             )
+            if end.cause is EndCause.EVICTED:
+                await self.change(rules.evicted)
             failures = 0 if self.spool.end_of(str(track)) > before else failures + 1
             await self._rest(RESTART_SECONDS * failures)
         if self._goes_on():
@@ -298,6 +300,7 @@ def view(recording: Recording, *, stored: int) -> contract.Recording:
         raw_bytes=recording.raw_bytes,
         spooled_bytes=sum(claim.plain_size for claim in spool.pending()),
         end_reason=state.end_reason,
+        evictions=state.evictions,
         manifest=state.manifest.entry if state.manifest else None,
         error=state.error,
     )

@@ -1,5 +1,6 @@
 """What ends an RDP session, and what does not."""
 
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -186,6 +187,14 @@ class TestRecording:
         assert told.end is None
         last = judge(sight(IN, "unknown"), after=32, before=told.unrecorded, policy=LENIENT)
         assert ending(last) == "violation"
+
+    def test_whoever_throws_the_recorder_out_has_broken_the_policy_unless_it_accepts_gaps(self) -> None:
+        thrown_out = Sight(agent=True, slot=slot(), recorder="recording", evictions=1)
+        end = judge(thrown_out).end
+        assert end is not None
+        assert (end.ending, end.violation) == ("violation", "recorder_ended")
+        assert judge(thrown_out, policy=LENIENT).end is None
+        assert judge(dataclasses.replace(thrown_out, agent=False)).end is None
 
     def test_a_full_recording_is_no_violation(self) -> None:
         assert judge(sight(IN, "over", "quota")).end == End(

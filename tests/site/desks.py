@@ -20,7 +20,17 @@ from lucid.cli.replay import fetch_replay
 from lucid.contracts.rdp_manager import Connection
 from lucid.contracts.types import SessionPath
 from lucid.evidence.policy import Clipboard, Input
-from tests.site import desk_captures, desk_events, desk_fanout, desk_figures, pictures
+from tests.site import (
+    desk_captures,
+    desk_channels,
+    desk_events,
+    desk_fanout,
+    desk_figures,
+    desk_idle,
+    desk_neighbours,
+    desk_screens,
+    pictures,
+)
 from tests.site.desk_host import HOME, ended, inside, left, nothing_left, on, verified
 
 USABLE = Input(mouse=True, keyboard=True)
@@ -207,6 +217,12 @@ SCENARIOS: dict[str, Scenario] = {
     "kills": kills,
     "captures": desk_captures.captures,
     "clock": clock,
+    "offered": desk_channels.offered,
+    "stolen": desk_channels.stolen,
+    "sizes": desk_screens.sizes,
+    "evicted": desk_neighbours.evicted,
+    "idle": desk_idle.idle,
+    "neighbours": desk_neighbours.neighbours,
     "clock for ten minutes": partial(clock, seconds=600),
     "churn of two hundred": partial(churn, times=200),
     "events": desk_events.events,
