@@ -115,6 +115,13 @@ def connected(
         client.stdin.close()
         try:
             yield client
+        except Exception as error:
+            status = client.poll()
+            words.seek(0)
+            error.add_note(
+                f"the RDP client (status {status}): {words.read()[-2000:].decode(errors='replace')}"
+            )
+            raise
         finally:
             client.terminate()
             try:

@@ -11,7 +11,7 @@ from lucid.contracts.session_api import AccessQuery
 from lucid.contracts.xrdp import display_number
 from tests.site.desk_host import ended, nothing_left, on, probed, told, verified
 
-EVICTIONS = 3
+EVICTIONS = 2
 
 
 async def evicted(workplace: Workplace) -> dict[str, object]:
