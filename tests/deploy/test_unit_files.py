@@ -61,11 +61,38 @@ def test_a_service_sees_of_its_host_what_the_catalogue_says(name: str) -> None:
     assert values(text, "CapabilityBoundingSet") == [""]
 
 
-def test_what_sees_more_is_rated_by_systemd_as_hardly_exposed(tmp_path: Path) -> None:
+def capture() -> str:
+    """The unit file of captures."""
+    environment = Environment(  # noqa: S701 - this is no HTML
+        loader=FileSystemLoader(ROLE.parent / "xrdp/templates"), undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("etc/systemd/system/lucid-capture@.service.j2").render(
+        ansible_managed="",
+        ansible_facts={"python": {"version": {"minor": 11}}, "architecture": "x86_64"},
+        xrdp_capture_memory_max="1G",
+        xrdp_capture_cpu_quota=200,
+        _xrdp_release="/opt/lucid/current",
+        _xrdp_slots="/run/lucid-rdp",
+    )
+
+
+def test_each_capture_has_a_user_of_its_own() -> None:
+    """Without a name of its own for each instance, all of them would be one user."""
+    text = capture()
+    assert values(text, "DynamicUser") == ["yes"]
+    (name,) = values(text, "User")
+    longest = name.replace("%i", "999999999-4194304-65534")  # connection, process id, user id
+    assert re.fullmatch(r"[a-z][a-z0-9-]{0,30}", longest)
+    assert values(text, "PrivateNetwork") == ["yes"]
+    assert values(text, "SupplementaryGroups") == []
+
+
+@pytest.mark.parametrize("name", ["resource-monitor", "capture@"])
+def test_what_sees_more_is_rated_by_systemd_as_hardly_exposed(tmp_path: Path, name: str) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
-    unit = tmp_path / "lucid-resource-monitor.service"
-    unit.write_text(rendered("resource-monitor"))
+    unit = tmp_path / f"lucid-{name}.service"
+    unit.write_text(capture() if name == "capture@" else rendered(name))
     command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)]
     told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     rate = re.search(r"level for \S+: (\d+\.\d+)", told.stdout)
