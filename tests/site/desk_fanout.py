@@ -104,10 +104,11 @@ async def _power_cut(
     assert elsewhere.session.host == untouched.session.host
     await _end(workplace, elsewhere)
     before = len(await _acknowledged(workplace, untouched))
+    switched_on = time.monotonic()
     await asyncio.to_thread(lifecycle.start, lab, lab.inventory.hosts[name])
     await nothing_left(name, lost.port)
     await _all_answer(workplace)
-    back = time.monotonic() - begun - known
+    back = time.monotonic() - switched_on
     still = await workplace.desktop(untouched.session.id)
     assert still.state == "connected", still
     assert len(await _acknowledged(workplace, untouched, more_than=before)) > before
