@@ -39,7 +39,7 @@ lint: setup ## formatting, linters, types, layers
 	@if [ -x $(BIN)/ansible-lint ]; then $(BIN)/yamllint --strict . && $(BIN)/ansible-lint --offline -q; fi
 
 .PHONY: lab
-lab: setup-lab ## nine virtual hosts on this machine, Lucid put onto them by site.yml, a remote desktop proved
+lab: setup-lab ## ten virtual hosts on this machine, Lucid put onto them by site.yml, a remote desktop proved
 	@$(BIN)/python -m lab journey
 
 .PHONY: rdp

@@ -63,7 +63,7 @@ async def measure(
     )
     try:
         await asyncio.sleep(1.5)
-        async with Capture(display, cookie, CaptureSettings(frame_rate=FRAME_RATE), scratch) as capture:
+        async with Capture(display, cookie, CaptureSettings(frame_rate=FRAME_RATE)) as capture:
             (grabber, encoder), rate = await _figures(
                 aiter(capture), [capture.grabber_pid, capture.pid], seconds
             )

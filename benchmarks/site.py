@@ -1,4 +1,4 @@
-"""How long a site of nine hosts takes, new and again: `python -m benchmarks.site [--json]`.
+"""How long the lab's site takes, new and again: `python -m benchmarks.site [--json]`.
 
 Virtual hosts on this machine, which all share its processors; packages and base image are cached, so what is
 measured is the work and not a network. Needs root and `scripts/setup lab`.
@@ -81,12 +81,14 @@ def main(arguments: list[str]) -> int:
             return 2
         finally:
             lifecycle.down(lab)
+    count = len(lab.inventory.hosts)
     slowest = sorted(tasks.items(), key=lambda item: -item[1])[:SHOWN]
     if options.json:
         rows = [{"task": name, "seconds": round(seconds, 1)} for name, seconds in slowest]
-        print(json.dumps({"benchmark": "site", "results": [asdict(r) for r in results], "slowest": rows}))
+        shown = [asdict(r) for r in results]
+        print(json.dumps({"benchmark": "site", "hosts": count, "results": shown, "slowest": rows}))
     else:
-        table = Table("step", "seconds", "at most", title="Nine hosts on this machine")
+        table = Table("step", "seconds", "at most", title=f"{count} hosts on this machine")
         for r in results:
             table.add_row(r.step, f"{r.seconds:g}", f"{r.target:g}")
         tasks_table = Table("task", "seconds", title="Slowest tasks of the new site")

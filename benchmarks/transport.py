@@ -108,7 +108,7 @@ async def send(state: State, name: str, chunks: list[bytes], scratch: Path) -> t
             for number, raw in enumerate(chunks):
                 kept.append_chunk("0", [raw], number * 1000, number * 1000 + 1000)
             signer = Signer(Secret(os.urandom(32).hex().encode()), "recorder", "bench", scratch)
-            recording = Recording(_state(session), kept, scratch)
+            recording = Recording(_state(session), kept)
             delivery = Delivery(recording, Peers(recorder, signer, 60.0))
             begin = time.perf_counter()
             while delivery.stored < len(chunks):

@@ -40,6 +40,11 @@ class Person:
         """The first button, there."""
         self._run("xdotool", "mousemove", str(x), str(y), "click", "1")
 
+    def draw_to(self, width: int, height: int) -> None:
+        """Gives the RDP client's window another size, in pixels."""
+        window = ("search", "--onlyvisible", "--class", "xfreerdp", "windowsize", str(width), str(height))
+        self._run("xdotool", *window)
+
     def copy(self, text: str) -> None:
         """Puts a text into the clipboard of the person's own machine."""
         # xclip stays behind to hand the text out; its output must not keep anybody waiting.
@@ -75,9 +80,9 @@ class Person:
 
 
 @contextmanager
-def seated() -> Iterator[Person]:
-    """A person at a display without anything on it. Raises Failure if the display does not start."""
-    with desktop.started(["sleep", "infinity"], SCREEN) as screen, tempfile.TemporaryDirectory() as scratch:
+def seated(size: str = SCREEN) -> Iterator[Person]:
+    """A person at a display without anything on it, of this size. Raises Failure if it does not start."""
+    with desktop.started(["sleep", "infinity"], size) as screen, tempfile.TemporaryDirectory() as scratch:
         xauthority = Path(scratch) / "xauthority"
         write_cookie(xauthority, screen.number, screen.cookie)
         yield Person(os.environ | {"DISPLAY": screen.name, "XAUTHORITY": str(xauthority), "HOME": scratch})
@@ -85,16 +90,22 @@ def seated() -> Iterator[Person]:
 
 @contextmanager
 def connected(
-    person: Person, connection: Connection, *, within: Sequence[str] = (), password: str | None = None
+    person: Person,
+    connection: Connection,
+    *,
+    within: Sequence[str] = (),
+    password: str | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """The person's RDP client, from its start to its end. `within` leads to another network.
 
-    `password` is another one than the connection's.
+    `password` is another one than the connection's; `options` are further ones of FreeRDP's, which go before
+    those that the connection asks for.
     """
     program = rdp_client.find(person.environment)
     if program is None:
         raise LabError("there is no FreeRDP here; scripts/setup lab installs it")
-    command = [*within, *rdp_client.command(program, connection)]
+    command = [*within, *rdp_client.command(program, connection), *options]
     with tempfile.TemporaryFile() as words:
         client = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=words, stderr=subprocess.STDOUT, env=person.environment

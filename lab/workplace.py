@@ -13,7 +13,7 @@ from lab.errors import LabError
 from lucid.cli.api import Api, ApiError
 from lucid.contracts import rdp_manager as manager
 from lucid.contracts import session_api
-from lucid.contracts.rdp_manager import Connection, CreateRdpSession, Policy, RdpSession
+from lucid.contracts.rdp_manager import Connection, CreateRdpSession, Policy, RdpHost, RdpSession
 from lucid.contracts.session_api import Session
 from lucid.contracts.types import SessionPath
 from lucid.evidence import policy as trust
@@ -74,6 +74,16 @@ class Workplace:
                 )
             await asyncio.sleep(TURN_SECONDS)
         return found
+
+    async def hosts(self) -> tuple[RdpHost, ...]:
+        """The hosts of desktops, for an admin."""
+        return (await self.api.call(manager.HOSTS, NOTHING)).hosts
+
+    async def drain(self, host: str, *, draining: bool = True) -> RdpHost:
+        """Has a host take no new desktops, or take them again; for an admin."""
+        return await self.api.call(
+            manager.SET_HOST, manager.HostPath(host), manager.SetHost(draining=draining)
+        )
 
     async def recording(self, session: str) -> Session:
         """The recording of a desktop."""

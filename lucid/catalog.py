@@ -27,7 +27,6 @@ Database = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{1,40}$")]
 Collection = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{1,40}$")]
 Credential = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{1,40}$")]
 UnitName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z-]{1,40}\.service$")]
-Program = Annotated[str, msgspec.Meta(pattern=r"^/usr/bin/[a-z0-9.-]+$")]
 Directory = Annotated[str, msgspec.Meta(pattern=r"^/run/lucid-[a-z-]+$")]
 Dotted = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+$")]
 Factory = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+:[a-z_]+$")]
@@ -53,6 +52,8 @@ class Sight(StrEnum):
     """Figures of the whole host in /proc; not the kernel's settings there, nor other programs."""
     CONNECTIONS = "connections"
     """The TCP connections of all programs: ends and bytes, by netlink."""
+    DISPLAYS = "displays"
+    """The sockets of X servers, for whoever has their cookies."""
 
 
 class Group(StrEnum):
@@ -170,7 +171,8 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     keys: tuple[Name, ...] = ()
     """What its keys in Redis begin with, behind `lucid:`; services that name the same share them."""
     credentials: tuple[Credential, ...] = ()
-    runs: tuple[Program, ...] = ()
+    units: tuple[Name, ...] = ()
+    """What systemd starts for it on hosts, each time as another user: `lucid-NAME.socket`, `lucid-NAME@`."""
     groups: tuple[Name, ...] = ()
     """Unix groups that it is in beside its own."""
     writes: tuple[Directory, ...] = ()

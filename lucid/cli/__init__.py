@@ -17,7 +17,7 @@ The journey on one machine, all at once: `lucid up`. Step by step:
   lucid bundle ID -o session.lucid            fetch the evidence
   lucid trust -o trust.json                   fetch the trust file, and compare it with another source
   lucid verify session.lucid --trust trust.json    prove it, offline
-  lucid replay ID -o session.mp4              watch it
+  lucid replay ID -o session.mp4              a file to watch it; `lucid watch ID` shows it while it is made
   lucid dev stop                              stop everything
 
 On a deployment with hosts of desktops:
@@ -59,6 +59,7 @@ COMMANDS = {
     "trust": "lucid.cli.trust:trust",
     "up": "lucid.cli.up:up",
     "verify": "lucid.cli.verify:verify",
+    "watch": "lucid.cli.watch:watch",
     "whoami": "lucid.cli.login:whoami",
 }
 

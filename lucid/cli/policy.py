@@ -149,6 +149,18 @@ def show(named: str, as_json: bool, target: Target) -> None:
     out.print(table)
 
 
+@policy.command(epilog="Example: lucid policy delete office")
+@click.argument("named", metavar="NAME|ID")
+@target_options
+def delete(named: str, target: Target) -> None:
+    """Delete a policy of yours: no desktop is opened under it any more.
+
+    Desktops that were opened under it keep it, and so does what is recorded of them.
+    """
+    found = run(_deleted(target, named))
+    err.print(f"deleted {escape(found.name)}, version {found.version}")
+
+
 def read(file: Path) -> dict[str, Any]:
     """What a file says, with the times in `ends` beside the rest, as policies have it. Raises Misuse."""
     try:
@@ -217,6 +229,13 @@ async def _mine(target: Target) -> list[Policy]:
 async def _found(target: Target, named: str) -> Policy:
     async with target.open() as api:
         return await find(api, named)
+
+
+async def _deleted(target: Target, named: str) -> Policy:
+    async with target.open() as api:
+        found = await find(api, named)
+        await api.call(manager.DELETE_POLICY, PolicyPath(found.id))
+        return found
 
 
 async def _pages(api: Api) -> AsyncIterator[Policy]:

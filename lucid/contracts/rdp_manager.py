@@ -185,12 +185,16 @@ class Policies(msgspec.Struct, frozen=True):
     next: PolicyId | None
 
 
+OPEN_SECONDS = 50.0
+"""After this time a desktop is open, or it is known why it cannot be: X server and recorder may be slow."""
+
 _KNOWN = (Code.NOT_FOUND,)
 
 CREATE = Route(
     SERVICE, "POST", "/rdp/sessions", Nothing, CreateRdpSession, Connection,
     "Open a desktop; answered when its recording is durable and one client may log in", access=Access.USER,
     status=201, errors=(Code.NOT_FOUND, Code.QUOTA, Code.CONFLICT, Code.SESSION_STATE, Code.STORAGE_FULL),
+    seconds=OPEN_SECONDS,
 )  # fmt: skip
 LIST = Route(
     SERVICE, "GET", "/rdp/sessions", RdpSessionsQuery, Nothing, RdpSessions,
@@ -239,8 +243,13 @@ UPDATE_POLICY = Route(
     "Replace a trust policy; sessions that run keep the one they began with", access=Access.USER,
     errors=(*_KNOWN, Code.EXISTS, Code.CONFLICT),
 )  # fmt: skip
+DELETE_POLICY = Route(
+    SERVICE, "DELETE", "/trust/policies/{policy}", PolicyPath, Nothing, Nothing,
+    "Delete a trust policy; sessions that run keep the one they began with", access=Access.USER,
+    errors=_KNOWN,
+)  # fmt: skip
 
 ROUTES = (
     CREATE, LIST, GET, CONNECT, DISCONNECT, END, HOSTS, SET_HOST,
-    POLICIES, CREATE_POLICY, GET_POLICY, UPDATE_POLICY,
+    POLICIES, CREATE_POLICY, GET_POLICY, UPDATE_POLICY, DELETE_POLICY,
 )  # fmt: skip

@@ -255,6 +255,14 @@ class DisclosureQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     end_ms: Milliseconds
 
 
+class WatchQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Chunks of the picture: at most `limit`, from the one with index `first` on."""
+
+    session: SessionId
+    first: Count = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1
+
+
 class AccessQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Newest first; `before` is the `next` of the page before."""
 
@@ -311,6 +319,7 @@ UPDATE = Route(
 START = Route(
     SERVICE, "POST", "/sessions/{session}/start", SessionPath, StartSession, Session,
     "Start recording; answered when the first fragment is durable", access=Access.USER, errors=_STATE,
+    seconds=35.0,
 )  # fmt: skip
 STOP = Route(
     SERVICE, "POST", "/sessions/{session}/stop", SessionPath, Nothing, Session, "End the recording",
@@ -361,6 +370,12 @@ EVENTS = Route(
     SERVICE, "GET", "/sessions/{session}/events", SessionPath, Nothing, Stream,
     "What was typed, clicked and copied, where the policy had that recorded: a JSON object in each line",
     access=Access.USER, errors=(*_STATE, Code.EXTERNAL), media="application/vnd.lucid.events+jsonl",
+)  # fmt: skip
+WATCH = Route(
+    SERVICE, "GET", "/sessions/{session}/watch", WatchQuery, Nothing, Stream,
+    "Stored chunks of the picture, also while the session is being recorded; each is fragmented MP4 that"
+    " plays alone", access=Access.USER,
+    errors=(*_STATE, Code.OUT_OF_RANGE, Code.EXTERNAL), media="video/mp4",
 )  # fmt: skip
 ERASE = Route(
     SERVICE, "DELETE", "/sessions/{session}", SessionPath, Nothing, Session,
@@ -413,7 +428,7 @@ GET_MANAGED = Route(
 
 ROUTES = (
     CREATE, LIST, GET, UPDATE, START, STOP, PAUSE, RESUME, CHUNKS, MANIFEST, PROOF, STATISTICS,
-    MANIFEST_ENTRY, PIPELINE, BUNDLE, REPLAY, EVENTS,
+    MANIFEST_ENTRY, PIPELINE, BUNDLE, REPLAY, EVENTS, WATCH,
     ERASE, HOLD, RECEIPT, DISCLOSURE, ACCESSES, VIOLATION,
     CREATE_MANAGED, START_MANAGED, STOP_MANAGED, GET_MANAGED,
 )  # fmt: skip

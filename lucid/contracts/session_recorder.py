@@ -56,6 +56,8 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     raw_bytes: int
     spooled_bytes: int
     end_reason: str | None
+    evictions: int = 0
+    """How often the X server has cut the recorder off, as any program of the session may ask it to."""
     manifest: Hash | None
     """Leaf hash of the manifest once it has been handed over."""
     error: str | None

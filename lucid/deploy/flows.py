@@ -32,6 +32,8 @@ class Flow(msgspec.Struct, frozen=True, order=True):
     why: str
     last: int = 0
     """The last of a range of ports that begins with `port`; 0: there is only that one."""
+    group: bool = False
+    """Whether `user` is the group of users that are lent to programs and have no lasting names."""
 
 
 def flows(catalog: Catalog, site: Site) -> tuple[Flow, ...]:
@@ -123,7 +125,7 @@ def _listeners(catalog: Catalog, site: Site) -> Iterator[Flow]:
         for host in _running(catalog, site, listener.service):
             yield Flow(ADMITTED, "", host.name, first, f"people use {name}", last)
             why = f"{name} asks {listener.service}"
-            yield Flow(host.name, listener.user, host.name, listener.asks, why)
+            yield Flow(host.name, listener.user, host.name, listener.asks, why, group=True)
 
 
 def _running(catalog: Catalog, site: Site, service: str) -> tuple[Host, ...]:

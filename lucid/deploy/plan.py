@@ -45,7 +45,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     reloads: bool
     sockets: tuple[Socket, ...]
     credentials: tuple[str, ...]
-    runs: tuple[str, ...]
+    units: tuple[str, ...]
+    """Sockets at which systemd starts programs for it."""
     groups: tuple[str, ...]
     writes: tuple[str, ...]
     reads: tuple[str, ...]
@@ -106,7 +107,7 @@ def _unit(catalog: Catalog, site: Site, host: Host, service: Service) -> Unit:
             for item in service.listen
         ),
         credentials=service.credentials,
-        runs=service.runs,
+        units=tuple(f"lucid-{name}.socket" for name in service.units),
         groups=service.groups,
         writes=service.writes,
         reads=tuple(sight.value for sight in service.reads),
@@ -116,7 +117,8 @@ def _unit(catalog: Catalog, site: Site, host: Host, service: Service) -> Unit:
         environment=environment(catalog, site, host, service)
         | _announced(catalog, site, service)
         | _carried(host, service)
-        | _shown(host, service),
+        | _shown(host, service)
+        | {f"{name.upper()}_SOCKET": f"/run/lucid-{name}/socket" for name in service.units},
         public=any(item.tls is Tls.SERVER for item in service.listen),
     )
 

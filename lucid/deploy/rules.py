@@ -1,8 +1,9 @@
 """A host's firewall as text for iptables-restore(8) and ip6tables-restore(8), loaded whole or not at all.
 
 Inbound and outbound are dropped unless a flow says otherwise. Outbound matches the sender's unix user, on
-loopback too; root may speak on loopback, being able to do everything there anyway. What is dropped is counted
-and, at a bounded rate, handed to NFLOG group 5.
+loopback too; of programs whose users are lent it matches the group, their own, not one that they are in
+besides. Root may speak on loopback, being able to do everything there anyway. What is dropped is counted and,
+at a bounded rate, handed to NFLOG group 5.
 """
 
 import ipaddress
@@ -108,7 +109,7 @@ def _outbound(host: Host, site: Site, flows: Sequence[Flow], version: int) -> It
             continue
         own = _LOOPBACK if flow.destination == host.name else ()
         for address in _of((*site.named(flow.destination).addresses, *own), version):
-            yield _out(flow.user, str(address), "tcp", flow.port, flow.why)
+            yield _out(flow.user, str(address), "tcp", flow.port, flow.why, "gid" if flow.group else "uid")
     for user in sorted({user for each in host.outbound for user in each.users if each.port == "any"}):
         yield from _kept_out(user, site, version)
     for each in host.outbound:
@@ -124,10 +125,17 @@ def _kept_out(user: str, site: Site, version: int) -> Iterator[str]:
         yield f"-A LUCID-OUT -d {address} -m owner --uid-owner {user} -j RETURN"
 
 
-def _out(user: str, to: str, protocol: str, port: int | Literal["any"], why: str) -> str:
+def _out(
+    user: str,
+    to: str,
+    protocol: str,
+    port: int | Literal["any"],
+    why: str,
+    owner: Literal["uid", "gid"] = "uid",
+) -> str:
     ports = "" if port == "any" else f" -m {protocol} --dport {port}"
     return (
-        f"-A LUCID-OUT -d {to} -p {protocol}{ports} -m owner --uid-owner {user}"
+        f"-A LUCID-OUT -d {to} -p {protocol}{ports} -m owner --{owner}-owner {user}"
         f" -m comment --comment {_quoted(why)} -j ACCEPT"
     )
 

@@ -45,6 +45,7 @@ def handler(
     body_as_stream = dataclasses.replace(route, body=Stream)
     flows = Stream in {route.body, route.response}
     asks_for_parts = route.response is Stream
+    patience = Patience(patience.connect, max(patience.read, route.seconds or 0.0))
 
     async def proxy(request: web.Request) -> web.StreamResponse:
         claims = await admit(request, route)

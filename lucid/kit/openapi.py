@@ -62,6 +62,9 @@ def _operation(route: Route[Any, Any, Any], schema_of: dict[Any, Any], shared: s
     if route.access > Access.PUBLIC:
         operation["security"] = [{"bearer": []}]
         operation["description"] = f"Needs the role {route.access.role}."
+    if route.seconds is not None:
+        taken = f"An answer may take {route.seconds:g} s."
+        operation["description"] = f"{operation.get('description', '')} {taken}".strip()
     return operation
 
 

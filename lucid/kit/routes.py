@@ -121,6 +121,8 @@ class Route(Generic[P, B, R]):
     idempotent: bool = field(default=False)
     quiet: bool = False
     """Asked every second: that it was answered is not worth a line in the log."""
+    seconds: float | None = None
+    """How long people wait for the answer, where that is longer than the gateway waits for others."""
     callers: tuple[str, ...] = ()
     """The only services that may call it; if empty, all that the catalogue lets call `service`."""
 

@@ -37,6 +37,8 @@ class Sight:
     recorder: Word
     end_reason: str | None = None
     """Of a recording that is over."""
+    evictions: int = 0
+    """How often somebody in the session had the X server cut the recorder off."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def judge(
     """What a look at a live session changes in it, and whether it is to end."""
     unrecorded = _unrecorded(before, sight, now)
     record = with_slot(record, sight.slot, now) if sight.slot is not None else record
-    end = _desktop_over(sight) or _violation(unrecorded, sight, policy, now) or _expired(record, policy, now)
+    end = _desktop_over(sight) or _cut_off(sight, policy) or _violation(unrecorded, sight, policy, now)
+    end = end or _expired(record, policy, now)
     if end is None and sight.agent:  # else somebody may be there, unseen
         end = _unused(record, terms, now)
     return Verdict(record, unrecorded, end)
@@ -85,6 +88,13 @@ def _desktop_over(sight: Sight) -> End | None:
     if sight.slot is None:
         return End("logged_out", "its desktop is gone")
     return End("logged_out", "its desktop has ended") if sight.slot.desktop == "over" else None
+
+
+def _cut_off(sight: Sight, policy: TrustPolicy) -> End | None:
+    """Somebody in the session had the recorder thrown out. It is back at once, but this was no accident."""
+    if not sight.agent or not sight.evictions or policy.on_recorder_loss != "end":
+        return None
+    return End("violation", "its recorder was cut off from the display by its X server", "recorder_ended")
 
 
 def _violation(unrecorded: Unrecorded | None, sight: Sight, policy: TrustPolicy, now: float) -> End | None:

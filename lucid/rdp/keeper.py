@@ -174,7 +174,9 @@ class Keeper:
         async with self.peers.alone_at(self.book.find(session).begin.port):
             over = await self._end_desktop(self.book.find(session))
         if over:
-            record = await self.book.change(session, lambda record: life.ended(record, now(), now_ms()))
+            record = await self.book.change(
+                session, lambda record: life.ended(record, self.boot, now(), now_ms())
+            )
             log.info("session ended", session_id=session, ending=record.ending, detail=record.detail)
             metrics.sessions_ended_total.labels(record.ending).inc()
             metrics.session_seconds.observe(now() - record.began)

@@ -137,11 +137,11 @@ def ending(record: Record, end: End, now_ms: int) -> Record:
     )
 
 
-def ended(record: Record, now: float, now_ms: int) -> Record:
-    """Nothing of it is left on this host."""
+def ended(record: Record, boot: str, now: float, now_ms: int) -> Record:
+    """Nothing of it is left on this host: since `now` of this boot, whichever it belonged to before."""
     if record.state == "ended":
         return record
-    return msgspec.structs.replace(record, state="ended", ended=now, ended_ms=now_ms, client=None)
+    return msgspec.structs.replace(record, state="ended", boot=boot, ended=now, ended_ms=now_ms, client=None)
 
 
 def has_last_frame(record: Record) -> bool:

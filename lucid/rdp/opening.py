@@ -7,10 +7,10 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
+from lucid.contracts import rdp_manager as contract
 from lucid.contracts import session_api
 from lucid.contracts import session_controller as controller
 from lucid.contracts.managed_sessions import CreateManaged
-from lucid.contracts.rdp_manager import CreateRdpSession
 from lucid.contracts.types import SessionPath
 from lucid.contracts.xrdp import Admission
 from lucid.kit import context
@@ -23,10 +23,11 @@ from lucid.rdp import manager_metrics as metrics
 from lucid.rdp import one_time_password
 from lucid.rdp.clock import now_ms
 from lucid.rdp.desktop_store import DesktopStore
-from lucid.rdp.ending import Ender
+from lucid.rdp.ending import END_SECONDS, Ender
 
-OPEN_SECONDS = 40.0
-"""For all steps; well below the time after which a start counts as left behind by a manager that died."""
+OPEN_SECONDS = contract.OPEN_SECONDS - END_SECONDS - 2.0
+"""For all steps, so that taking them back is done before the answer is due. Well below the time after which a
+start counts as left behind by a manager that died."""
 REACHABLE = ("ready", "connected", "disconnected")
 """States in which a client may be let in."""
 
@@ -52,7 +53,7 @@ class Opener:
         self._ender = ender
         self._password_seconds = password_seconds
 
-    async def open(self, desktop: Document, asked: CreateRdpSession, address: str) -> Admitted:
+    async def open(self, desktop: Document, asked: contract.CreateRdpSession, address: str) -> Admitted:
         """Starts a desktop and lets one client in from `address`. Raises LucidError, and leaves nothing."""
         begun = time.perf_counter()
         reason: controller.Ending = "not_recorded"
@@ -93,7 +94,7 @@ class Opener:
             raise Conflict("the desktop has just ended", code=Code.SESSION_STATE, state="ended") from None
         return Admitted(desktop, password, expires, told.certificate_sha256)
 
-    async def _write_down(self, desktop: Document, asked: CreateRdpSession) -> None:
+    async def _write_down(self, desktop: Document, asked: contract.CreateRdpSession) -> None:
         """Has the recording written down, before there is anything to record."""
         record = CreateManaged(
             session=desktop["_id"],

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lucid.contracts import session_api, session_recorder, xrdp
 from lucid.contracts.managed_sessions import StartManaged
@@ -21,6 +22,14 @@ START_SECONDS = 40.0
 STEP_SECONDS = 5.0
 """How long one step of an end is waited for. What takes longer is done again."""
 END_SECONDS = 15.0
+
+
+class Said(NamedTuple):
+    """What the recorder says; of a recording that is over, also why. Evictions as in its contract."""
+
+    word: Word
+    end_reason: str | None = None
+    evictions: int = 0
 
 
 @dataclass
@@ -77,17 +86,17 @@ class Peers:
             if error.code is not Code.SESSION_STATE:
                 raise
 
-    async def recording(self, session: str) -> tuple[Word, str | None]:
-        """What the recorder says of the session; of a recording that is over, also why."""
+    async def recording(self, session: str) -> Said:
+        """What the recorder says of the session."""
         try:
             found = await self.client.call(session_recorder.GET, SessionPath(session), seconds=LOOK_SECONDS)
         except NotFound:
-            return "unknown", None
+            return Said("unknown")
         except LucidError:
-            return "unreachable", None
+            return Said("unreachable")
         if found.state == "recording":
-            return "recording", None
-        return "over", found.end_reason or found.state
+            return Said("recording", None, found.evictions)
+        return Said("over", found.end_reason or found.state, found.evictions)
 
     async def report(self, session: str, violation: Violation) -> None:
         """Has a violation put on the log. Of a session that is nothing to session-api there is no log."""

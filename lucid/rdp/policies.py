@@ -8,7 +8,7 @@ from lucid.evidence.errors import EvidenceError
 from lucid.kit.app import Call, Handlers
 from lucid.kit.errors import Invalid, NotFound
 from lucid.kit.mongo import Document
-from lucid.kit.routes import Nothing
+from lucid.kit.routes import NOTHING, Nothing
 from lucid.rdp.clock import now_ms
 from lucid.rdp.manager_parts import POLICIES, visible, whose
 from lucid.rdp.policy_store import view
@@ -59,6 +59,13 @@ async def update_policy(call: Call, params: contract.PolicyPath, body: contract.
     await store.pin(owner, signed.owner_key, now)
     changes = {**_content(signed, body.envelope), "changed_ms": now}
     return view(await store.replace(params.policy, owner, changes))
+
+
+@handlers.on(contract.DELETE_POLICY)
+async def delete_policy(call: Call, params: contract.PolicyPath, _: Nothing) -> Nothing:
+    """Nothing is opened under it any more. The key stays the account's."""
+    await call.app[POLICIES].delete(params.policy, call.user.sub)
+    return NOTHING
 
 
 async def owned_policy(call: Call, policy: str) -> Document:

@@ -66,6 +66,10 @@ class PolicyStore:
             raise _taken(changes["name"]) from None
         return _existing(policy, found)
 
+    async def delete(self, policy: str, owner: str) -> None:
+        """Deletes the owner's policy. Raises NotFound."""
+        _existing(policy, await self._policies.find_one_and_delete({"_id": policy, "owner": owner}))
+
     async def get(self, policy: str) -> Document:
         """One policy. Raises NotFound."""
         return _existing(policy, await self._policies.find_one({"_id": policy}))

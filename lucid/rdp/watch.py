@@ -46,9 +46,9 @@ class Watch:
         live = [record for record in known.values() if record.state in life.LIVE]
         asked = [self._keeper.peers.recording(record.session) for record in live]
         slots, words = await asyncio.gather(self._slots(), asyncio.gather(*asked))
-        for record, (word, reason) in zip(live, words, strict=True):
+        for record, said in zip(live, words, strict=True):
             slot = next((s for s in slots or () if s.session == record.session), None)
-            await self._judge(record, Sight(slots is not None, slot, word, reason))
+            await self._judge(record, Sight(slots is not None, slot, *said))
         for record in known.values():
             if life.forgotten(record, self._keeper.boot, now()):
                 if not record.settled:

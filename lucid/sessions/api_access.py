@@ -1,5 +1,7 @@
 """Hands out recordings and their evidence. Whoever gets a recording is on record before its first byte."""
 
+import hashlib
+
 import msgspec
 from aiohttp import web
 
@@ -79,6 +81,19 @@ async def events(call: Call, params: SessionPath, _: Nothing) -> Stream:
     stretch = await _whole(call, params.session)
     await call.app[ACCESS].record(params.session, call.user.sub, "replay", stretch)
     return content
+
+
+@handlers.on(contract.WATCH)
+async def watch(call: Call, params: contract.WatchQuery, _: Nothing) -> Stream:
+    """A few chunks of the picture, opened. Whoever watches asks again and again, and is noted as often."""
+    require_kept(await owned(call, params.session))
+    stored = await session_leaves(call.app[CLIENT], params.session)
+    chosen = disclosure.pictures(map(leaves.decode, stored), params.first, params.limit)
+    await require_on_log(call, SessionPath(params.session))
+    stretch = min(leaf.start_ms for leaf in chosen), max(leaf.end_ms for leaf in chosen)
+    await call.app[ACCESS].record(params.session, call.user.sub, "replay", stretch)
+    tag = hashlib.sha256(b"".join(map(leaves.encode, chosen))).hexdigest()
+    return bundles.opened(call.app[CLIENT], params.session, chosen, tag)
 
 
 @handlers.on(contract.DISCLOSURE)

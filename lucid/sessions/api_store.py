@@ -119,9 +119,9 @@ class SessionStore:
             )
         return changed
 
-    async def update(self, session: str, **changes: Any) -> None:
-        """Changes figures; never the state."""
-        await self._sessions.update_one({"_id": session}, {"$set": changes})
+    async def grow(self, session: str, **figures: int) -> None:
+        """Brings figures up that only grow: an answer that is older than what is known takes nothing back."""
+        await self._sessions.update_one({"_id": session}, {"$max": figures})
 
 
 def check(state: str, target: str) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 
 from lucid.contracts import blockchain_engine as engine
@@ -123,12 +123,19 @@ async def replay(client: ServiceClient, session: str, track: int = PICTURE) -> C
         raise NotFound(f"session {session} has no {NAMES[track]}: none was to be recorded")
     encoded = (await session_leaves(client, session))[: manifest.count]
     chunks = [leaf for line in encoded if (leaf := leaves.decode(line)).track == track]
+    return opened(client, session, chunks, manifest.root, SUFFIXES[track])
+
+
+def opened(
+    client: ServiceClient, session: str, chunks: Sequence[Leaf], tag: str, suffix: str = SUFFIXES[PICTURE]
+) -> Content:
+    """These chunks as they were captured, one after the other. `tag` names them, `suffix` what they are."""
     layout = [Part(leaf.plain_size, _read(client, processor.OPEN, leaf)) for leaf in chunks]
     return Content(
         partial(stretch, layout),
         length=sum(part.size for part in layout),
-        etag=manifest.root,
-        filename=f"{session}.{SUFFIXES[track]}",
+        etag=tag,
+        filename=f"{session}.{suffix}",
     )
 
 

@@ -6,9 +6,9 @@ recorder that was thrown out or killed.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -17,22 +17,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import lucid
 from lucid.contracts import xrdp
-from lucid.kit.logs import log
 from lucid.kit.tasks import to_its_end
-from lucid.sessions import grab
+from lucid.sessions import grab, handed_over
+from lucid.sessions.capture_jobs import ENCODER, GRABBER, Job
 from lucid.sessions.capture_process import CaptureProcess
-from lucid.sessions.recorder_display import DisplayWatch, display_answers
-from lucid.sessions.recorder_encoder import (
-    CaptureSettings,
-    check_screen,
-    ffmpeg_command,
-    ffmpeg_environment,
-)
+from lucid.sessions.capture_unit import CaptureUnit
+from lucid.sessions.recorder_display import DisplayWatch, connect, display_answers
+from lucid.sessions.recorder_encoder import CaptureSettings, check_screen
 from lucid.sessions.recording_errors import RecordingError
 from lucid.sessions.x11_wire import SOCKETS, ScreenSize
-from lucid.sessions.xauthority import write_cookie
 
 SECONDS_TO_FINISH = 10.0
 _SECONDS_FOR_THE_WATCH = 0.5
@@ -64,33 +58,33 @@ class CaptureEnd:
 class Capture:
     """Use as a context manager, and iterate over it for the MP4 stream's bytes::
 
-        async with Capture(7, cookie, settings, workdir) as capture:
+        async with Capture(7, cookie, settings) as capture:
             async for data in capture:
                 ...
         capture.end  # why there are no more bytes
 
     Reading slowly slows the encoder down, and that the grabber: at most 256 KiB wait here.
-    ``workdir`` is a private directory for the cookie's file. ``pid`` is the encoder's, ``grabber_pid`` the
-    grabber's.
+    ``pid`` is the encoder's, ``grabber_pid`` the grabber's.
     """
 
     size: ScreenSize
     _grabber: CaptureProcess
     _encoder: CaptureProcess
 
-    def __init__(self, display: int, cookie: bytes | None, settings: CaptureSettings, workdir: Path) -> None:
+    def __init__(self, display: int, cookie: bytes | None, settings: CaptureSettings) -> None:
         self._display = display
         self._sockets = sockets_of(display)
         self._cookie = cookie
         self._settings = settings
-        self._xauthority = workdir / f"xauthority-{display}" if cookie is not None else None
+        self._unit: CaptureUnit | None = None
+        self._started = 0.0
         self._begin: float | None = None
         self._asked: CaptureEnd | None = None
         self._end: CaptureEnd | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        """Raises DisplayError, CaptureStartError (a process cannot be run) or XauthorityError."""
+        """Raises DisplayError or CaptureStartError (a process cannot be run)."""
         self._watch = await DisplayWatch.open(self._display, self._cookie, self._sockets)
         try:
             self.size = self._watch.size
@@ -98,7 +92,6 @@ class Capture:
             await self._start()
         except BaseException:
             await self._watch.close()
-            remove_cookie(self._xauthority)
             raise
         self._watching = asyncio.create_task(self._end_on_change(), name=f"capture-{self._display}-watch")
         self._tasks.append(self._watching)
@@ -142,7 +135,7 @@ class Capture:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while data := await self._read():
             if self._begin is None:
-                self._begin = float(await self._grabber.first_line())
+                self._begin = await self._grabber.first_time(self._started)
             yield data
         self._end = await self._resolve_end()
 
@@ -153,31 +146,39 @@ class Capture:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._encoder.close()
         await self._grabber.close()
+        if self._unit is not None:
+            await self._unit.close()
         await self._watch.close()
-        remove_cookie(self._xauthority)
 
     async def _start(self) -> None:
-        if self._xauthority is not None and self._cookie is not None:
-            await asyncio.to_thread(write_cookie, self._xauthority, self._display, self._cookie)
-        reading, writing = os.pipe()
+        self._started = time.monotonic()
+        if self._settings.capture_socket:
+            self._unit = await CaptureUnit.open(self._settings.capture_socket)
         try:
+            await self._start_processes()
+        except BaseException:
+            if self._unit is not None:
+                await self._unit.close()
+            raise
+
+    async def _start_processes(self) -> None:
+        encoder = Job(ENCODER, (self._settings.quality.value,))
+        grabber = grabber_job(self._display, self.size, self._settings.frame_rate)
+        with await connect(self._display, self._sockets) as connected, contextlib.ExitStack() as ours:
+            stdin = ours.enter_context(handed_over.give(connected, self._cookie))
+            reading, writing = os.pipe()
+            ours.callback(os.close, reading)
+            ours.callback(os.close, writing)
             self._encoder = await CaptureProcess.start(
-                "ffmpeg", ffmpeg_command(self._settings), ffmpeg_environment(), stdin=reading
+                encoder, stdin=reading, unit=self._unit, ffmpeg=self._settings.ffmpeg
             )
             try:
                 self._grabber = await CaptureProcess.start(
-                    "grabber",
-                    grabber_command(self._display, self.size, self._settings.frame_rate, self._sockets),
-                    grabber_environment(self._xauthority),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=writing,
+                    grabber, stdin=stdin.fileno(), stdout=writing, unit=self._unit
                 )
             except BaseException:
                 await self._encoder.close()
                 raise
-        finally:
-            os.close(reading)
-            os.close(writing)
 
     async def _read(self) -> bytes:
         try:
@@ -214,7 +215,7 @@ class Capture:
 
     async def _resolve_end(self) -> CaptureEnd:
         """The encoder has closed its output: by itself, or because the grabber has ended."""
-        encoder = await self._encoder.wait()
+        encoder = await self._encoder.end_within(SECONDS_TO_FINISH)
         if encoder == _STOPPED_BY_A_SIGNAL and self._asked is not None:
             encoder = 0  # the signal that tells the whole service to end has come to it as well
         grabber = await self._grabber.end_within(0 if encoder else _SECONDS_FOR_THE_GRABBER)
@@ -247,26 +248,9 @@ class Capture:
         return CaptureEnd(EndCause.FAILED, f"the grabber ended with status {status}: {words}")
 
 
-def remove_cookie(file: Path | None) -> None:
-    """Removes a display's cookie, if there is a file of it."""
-    if file is None:
-        return
-    try:
-        file.unlink(missing_ok=True)
-    except OSError as error:  # a disk that has become read-only, say: its cookie ends with the display
-        log.warning("a display's cookie is left behind", file=str(file), error=str(error))
-
-
-def grabber_command(display: int, size: ScreenSize, frame_rate: int, sockets: str = SOCKETS) -> list[str]:
-    """The command line of the screen grabber. It needs nothing but the standard library: no site (-S)."""
-    arguments = map(str, (display, *size, frame_rate, sockets))
-    return [sys.executable, "-S", "-P", "-m", grab.__name__, *arguments]
-
-
-def grabber_environment(xauthority: Path | None) -> dict[str, str]:
-    """The grabber's whole environment. The cookie is in the file, never here or on the command line."""
-    environment = {"PYTHONPATH": str(Path(lucid.__file__).parents[1])}
-    return environment | ({"XAUTHORITY": str(xauthority)} if xauthority else {})
+def grabber_job(display: int, size: ScreenSize, frame_rate: int) -> Job:
+    """What is asked of the grabber; ``frame_rate`` in frames a second."""
+    return Job(GRABBER, tuple(map(str, (display, *size, frame_rate))))
 
 
 def sockets_of(display: int) -> str:

@@ -1,7 +1,7 @@
-"""Which chunks a stretch of time takes, and the keys that open these and no others."""
+"""Which chunks a stretch takes, and the keys that open these and no others."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from lucid.contracts import chunk_processor as processor
 from lucid.contracts.types import ChunkPath
@@ -9,6 +9,7 @@ from lucid.evidence.bundle import ChunkKey
 from lucid.evidence.leaf import Leaf
 from lucid.kit.client import ServiceClient
 from lucid.kit.errors import Code, Invalid
+from lucid.sessions.recording_state import PICTURE
 
 KEYS_AT_ONCE = 8
 
@@ -29,6 +30,17 @@ def select(leaves: Sequence[Leaf], start_ms: int, end_ms: int) -> list[Leaf]:
             if leaves
             else "the recording has no chunks",
             code=Code.OUT_OF_RANGE,
+        )
+    return found
+
+
+def pictures(stored: Iterable[Leaf], first: int, limit: int) -> list[Leaf]:
+    """At most `limit` chunks of the picture from the one with index `first` on. Raises Invalid 1004."""
+    of_it = [leaf for leaf in stored if leaf.track == PICTURE]
+    found = [leaf for leaf in of_it if first <= leaf.index < first + limit]
+    if not found:
+        raise Invalid(
+            f"first: the picture has {len(of_it)} chunks so far, counted from 0", code=Code.OUT_OF_RANGE
         )
     return found
 

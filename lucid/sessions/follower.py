@@ -66,7 +66,7 @@ class Follower:
         except (NotFound, Unavailable) as error:
             return await self._without_recorder(session, error)
         self._missing.pop(session["_id"], None)
-        await self.store.update(session["_id"], chunks=recording.chunks, raw_bytes=recording.raw_bytes)
+        await self.store.grow(session["_id"], chunks=recording.chunks, raw_bytes=recording.raw_bytes)
         state = session["state"]
         if recording.state == "failed":
             await self._stop_pipeline(session, "error")

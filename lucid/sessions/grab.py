@@ -1,8 +1,8 @@
 """The screen grabber: a process that writes what an X display shows to its standard output, for the encoder.
 
-``python -m lucid.sessions.grab DISPLAY WIDTH HEIGHT FRAME_RATE SOCKETS``: the display's socket is in that
-directory, its cookie in the file that XAUTHORITY names. Between two ticks of its clock it sleeps; at each
-it asks the server where the pointer is, and hears with the answer whether anything was drawn. Only if so,
+``python -m lucid.sessions.grab DISPLAY WIDTH HEIGHT FRAME_RATE``: the connection to the display and its
+cookie come over the standard input (`handed_over`). Between two ticks of its clock it sleeps; at each it
+asks the server where the pointer is, and hears with the answer whether anything was drawn. Only if so,
 and once a second in any case, it copies what has changed and writes a frame (IVF, its time in ticks). A
 change is therefore recorded at most one tick after it was visible. On SIGTERM it writes what the screen
 shows at that moment, and ends.
@@ -16,15 +16,13 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 
-from lucid.sessions import ivf
+from lucid.sessions import handed_over, ivf
 from lucid.sessions.desktop_image import DesktopImage
 from lucid.sessions.frame_pacing import FramePacing
 from lucid.sessions.recording_errors import RecordingError
 from lucid.sessions.x11_connection import DisplayLostError, X11Connection
 from lucid.sessions.x11_wire import ScreenSize
-from lucid.sessions.xauthority import find_cookie, parse
 
 CUT_OFF = 3
 """Exit status: the X server has ended the connection."""
@@ -62,13 +60,12 @@ def _write(output: int, data: bytes | mmap.mmap) -> None:
 
 def main(arguments: list[str]) -> int:
     """Returns the exit status."""
-    display, width, height, frame_rate = map(int, arguments[:4])
+    display, width, height, frame_rate = map(int, arguments)
     size = ScreenSize(width, height)
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     try:
-        file = os.environ.get("XAUTHORITY")
-        cookie = find_cookie(parse(Path(file).read_bytes()), display) if file else None
-        with X11Connection(display, cookie, arguments[4]) as connection:
+        connected, cookie = handed_over.receive()
+        with X11Connection(display, cookie, connected) as connection:
             grab(DesktopImage(connection, size), size, frame_rate, sys.stdout.fileno())
     except BrokenPipeError:
         return 0  # the encoder has gone; its end is the one to tell of

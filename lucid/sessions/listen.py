@@ -1,10 +1,10 @@
 """The listener: a process that writes down what is typed, clicked and copied on an X display.
 
-``python -m lucid.sessions.listen DISPLAY WHAT SOCKETS``: WHAT is ``input``, ``clipboard`` or both with a
-comma between; the display's socket is in that directory, its cookie in the file that XAUTHORITY names. Each
-event is a line of JSON on standard output, its time ``at`` in milliseconds since the listener's beginning,
-which is the first line on its standard error: seconds of the monotonic clock. Once a second, and at the end,
-comes a line ``still``: the server has been asked, and all that it told of before then is in the lines above.
+``python -m lucid.sessions.listen DISPLAY WHAT``: WHAT is ``input``, ``clipboard`` or both with a comma
+between; the connection to the display and its cookie come over the standard input (`handed_over`). Each event
+is a line of JSON on standard output, its time ``at`` in milliseconds since the listener's beginning, which is
+the first line on its standard error: seconds of the monotonic clock. Once a second, and at the end, comes a
+line ``still``: the server has been asked, and all that it told of before then is in the lines above.
 
 On SIGTERM it asks once more, and ends. What the server and the programs of the session say may be anything.
 """
@@ -16,15 +16,14 @@ import signal
 import struct
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
+from lucid.sessions import handed_over
 from lucid.sessions.clipboard_watch import ClipboardWatch
 from lucid.sessions.input_watch import InputWatch
 from lucid.sessions.recording_errors import RecordingError
 from lucid.sessions.x11_connection import DisplayLostError
 from lucid.sessions.x11_events import EventConnection
-from lucid.sessions.xauthority import find_cookie, parse
 
 CUT_OFF = 3
 """Exit status: the X server has ended the connection."""
@@ -148,14 +147,13 @@ def _readable(descriptor: int) -> bool:
 
 def main(arguments: list[str]) -> int:
     """Returns the exit status."""
-    display, wanted, sockets = int(arguments[0]), set(arguments[1].split(",")), arguments[2]
+    display, wanted = int(arguments[0]), set(arguments[1].split(","))
     waker, wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wakes)
     signal.signal(signal.SIGTERM, lambda *_: None)
     try:
-        file = os.environ.get("XAUTHORITY")
-        cookie = find_cookie(parse(Path(file).read_bytes()), display) if file else None
-        with EventConnection(display, cookie, sockets) as connection:
+        connected, cookie = handed_over.receive()
+        with EventConnection(display, cookie, connected) as connection:
             listen(connection, wanted, sys.stdout.fileno(), waker)
     except BrokenPipeError:
         return 0  # the recorder has gone

@@ -2,10 +2,8 @@
 
 import asyncio
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -13,13 +11,14 @@ import msgspec
 
 from lucid.contracts.session_recorder import Events
 from lucid.kit.tasks import to_its_end
-from lucid.sessions import events, listen
-from lucid.sessions.capture import CaptureEnd, EndCause, grabber_environment, remove_cookie, sockets_of
+from lucid.sessions import events, handed_over, listen
+from lucid.sessions.capture import CaptureEnd, EndCause, sockets_of
+from lucid.sessions.capture_jobs import LISTENER, Job
 from lucid.sessions.capture_process import CaptureProcess
+from lucid.sessions.capture_unit import CaptureUnit
 from lucid.sessions.events import Line, Still
+from lucid.sessions.recorder_display import connect, display_answers
 from lucid.sessions.recording_errors import RecordingError
-from lucid.sessions.x11_wire import SOCKETS
-from lucid.sessions.xauthority import write_cookie
 
 STALL_SECONDS = 10.0
 """The listener says something once a second."""
@@ -29,38 +28,43 @@ SECONDS_TO_FINISH = 5.0
 class Listener:
     """Use as a context manager, and iterate over it for its lines::
 
-        async with Listener(7, cookie, ("input",), workdir) as listener:
+        async with Listener(7, cookie, ("input",)) as listener:
             async for line in listener:
                 ...
         listener.end  # why there are no more
 
-    `workdir` is a private directory for the cookie's file.
+    `capture_socket` as in CaptureSettings: the listener, too, runs in a unit of its own there.
     """
 
     _process: CaptureProcess
 
-    def __init__(self, display: int, cookie: bytes, what: Sequence[Events], workdir: Path) -> None:
+    def __init__(self, display: int, cookie: bytes, what: Sequence[Events], capture_socket: str = "") -> None:
         self._display = display
         self._cookie = cookie
         self._what = what
-        self._xauthority = workdir / f"xauthority-{display}-events"
+        self._capture_socket = capture_socket
+        self._unit: CaptureUnit | None = None
+        self._started = 0.0
         self._begin: float | None = None
         self._asked: CaptureEnd | None = None
         self._end: CaptureEnd | None = None
         self._killing: asyncio.Task[int] | None = None
 
     async def __aenter__(self) -> Self:
-        """Raises CaptureStartError (it cannot be run), XauthorityError."""
-        await asyncio.to_thread(write_cookie, self._xauthority, self._display, self._cookie)
+        """Raises DisplayError, CaptureStartError (it cannot be run)."""
+        self._started = time.monotonic()
+        if self._capture_socket:
+            self._unit = await CaptureUnit.open(self._capture_socket)
         try:
-            self._process = await CaptureProcess.start(
-                "listener",
-                listener_command(self._display, self._what, sockets_of(self._display)),
-                grabber_environment(self._xauthority),
-                stdin=asyncio.subprocess.DEVNULL,
-            )
+            with (
+                await connect(self._display, sockets_of(self._display)) as connected,
+                handed_over.give(connected, self._cookie) as stdin,
+            ):
+                job = Job(LISTENER, (str(self._display), ",".join(self._what)))
+                self._process = await CaptureProcess.start(job, stdin=stdin.fileno(), unit=self._unit)
         except BaseException:
-            remove_cookie(self._xauthority)
+            if self._unit is not None:
+                await self._unit.close()
             raise
         return self
 
@@ -99,7 +103,7 @@ class Listener:
         while data := await self._read():
             *lines, rest = (rest + data).split(b"\n")
             if self._begin is None:
-                self._begin = float(await self._process.first_line())
+                self._begin = await self._process.first_time(self._started)
             for line in lines:
                 try:
                     yield events.decode(line)
@@ -131,18 +135,18 @@ class Listener:
             return self._asked
         if status < 0:
             return CaptureEnd(EndCause.KILLED, f"the listener was ended by {signal.Signals(-status).name}")
+        if status == listen.CUT_OFF:
+            if await display_answers(self._display, self._cookie, sockets_of(self._display)):
+                detail = f"display :{self._display} lives but has cut off the listener's connection"
+                return CaptureEnd(EndCause.EVICTED, detail)
+            return CaptureEnd(EndCause.DISPLAY_LOST, f"display :{self._display} is gone or does not answer")
         words = await self._process.last_words(1)
-        cause = EndCause.EVICTED if status == listen.CUT_OFF else EndCause.FAILED
-        return CaptureEnd(cause, f"the listener ended with status {status}: {words}")
+        return CaptureEnd(EndCause.FAILED, f"the listener ended with status {status}: {words}")
 
     async def _close(self) -> None:
         if self._killing is not None:
             self._killing.cancel()
             await asyncio.gather(self._killing, return_exceptions=True)
         await self._process.close()
-        remove_cookie(self._xauthority)
-
-
-def listener_command(display: int, what: Sequence[Events], sockets: str = SOCKETS) -> list[str]:
-    """The command line of the listener. It needs nothing but the standard library: no site (-S)."""
-    return [sys.executable, "-S", "-P", "-m", listen.__name__, str(display), ",".join(what), sockets]
+        if self._unit is not None:
+            await self._unit.close()

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from functools import partial
@@ -54,16 +53,24 @@ class RecorderSettings(settings.Common, frozen=True, kw_only=True):
     anchor_interval_seconds: Annotated[
         float, msgspec.Meta(gt=0, le=600, description="time between interim anchors of a running session")
     ] = 60.0
+    capture_socket: Annotated[
+        str,
+        msgspec.Meta(
+            description="socket behind which systemd runs each capture as a user of its own; empty: they are"
+            " processes of the recorder's own",
+            examples=["/run/lucid-capture/socket"],
+        ),
+    ] = ""
 
 
 class Recorder:
     """All recordings of this host."""
 
-    def __init__(self, spool: Spool, peers: Peers, tasks: Tasks, workdir: Path) -> None:
+    def __init__(self, spool: Spool, peers: Peers, tasks: Tasks, capture_socket: str = "") -> None:
         self._spool = spool
         self._peers = peers
         self._tasks = tasks
-        self._workdir = workdir
+        self._capture_socket = capture_socket
         self._recordings: dict[str, tuple[Recording, Delivery | None]] = {}
         self._starting: set[str] = set()
         """Sessions whose place in the spool is being made."""
@@ -164,9 +171,7 @@ class Recorder:
         self._start_capture(recording)
 
     def _adopt(self, state: State, spool: SessionSpool) -> Recording:
-        workdir = self._workdir / spool.session
-        workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        recording = Recording(state, spool, workdir)
+        recording = Recording(state, spool, self._capture_socket)
         self._recordings[spool.session] = (recording, None)
         self._count()
         return recording
@@ -210,7 +215,6 @@ class Recorder:
         self._recordings.pop(spool.session, None)
         self._count()
         await asyncio.to_thread(self._spool.discard, spool.session)
-        await asyncio.to_thread(shutil.rmtree, self._workdir / spool.session, ignore_errors=True)
 
     def _count(self) -> None:
         failed = sum(recording.state.phase == "failed" for recording, _ in self._recordings.values())
@@ -285,7 +289,7 @@ async def create() -> web.Application:
         quota = int(found.spool_quota_gb * 1e9)
         with await asyncio.to_thread(Spool, directory / "spool", quota) as spool:
             peers = Peers(app[CLIENT], signer, found.anchor_interval_seconds, previous)
-            recorder = Recorder(spool, peers, app[TASKS], directory / "work")
+            recorder = Recorder(spool, peers, app[TASKS], found.capture_socket)
             app[RECORDER] = recorder
             app[CHECKS].add("registration", signer.check)
             app[TASKS].start("registration", lambda: signer.register(app[CLIENT]))

@@ -8,6 +8,7 @@ ConfigureNotify).
 
 import asyncio
 import contextlib
+import socket
 import struct
 from typing import Self
 
@@ -81,6 +82,26 @@ async def display_answers(number: int, cookie: bytes | None, sockets: str = wire
         return False
     await watch.close()
     return True
+
+
+async def connect(number: int, sockets: str = wire.SOCKETS) -> socket.socket:
+    """A blocking connection to the display's server on which nothing has been said, to be handed over.
+
+    Raises:
+        DisplayError: no server listens.
+    """
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    channel.setblocking(False)
+    try:
+        async with asyncio.timeout(_SECONDS_TO_ANSWER):
+            await asyncio.get_running_loop().sock_connect(channel, f"{sockets}/X{number}")
+    except BaseException as error:
+        channel.close()
+        if isinstance(error, OSError):  # TimeoutError is one
+            raise DisplayError(f"display :{number} cannot be reached: {error}") from error
+        raise
+    channel.setblocking(True)
+    return channel
 
 
 async def _set_up(

@@ -1,9 +1,7 @@
 """What the encoder is told: the capture's settings and the ffmpeg command line made of them."""
 
-import os
+from dataclasses import dataclass
 from enum import StrEnum
-
-import msgspec
 
 from lucid.sessions.frame_pacing import FIRST_KEY_FRAME_AFTER
 from lucid.sessions.recording_errors import CaptureSettingError, DisplayError
@@ -11,6 +9,7 @@ from lucid.sessions.x11_wire import ScreenSize
 
 SMALLEST_SCREEN = ScreenSize(320, 240)
 LARGEST_SCREEN = ScreenSize(7680, 4320)
+FRAME_RATES = range(1, 121)
 
 KEY_FRAME_EVERY = 5  # seconds
 
@@ -31,21 +30,24 @@ class Quality(StrEnum):
 _CONSTANT_RATE_FACTOR = {Quality.LOW: 36, Quality.MEDIUM: 32, Quality.HIGH: 28, Quality.ULTRA: 20}
 
 
-class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaptureSettings:
     """``frame_rate`` in frames a second, 1 to 120. ``ffmpeg`` is the program: a name in PATH or a path.
 
     ``stall_seconds`` is how long the encoder may be silent before it counts as hung; it writes at least
-    every ``KEY_FRAME_EVERY`` seconds.
+    every ``KEY_FRAME_EVERY`` seconds. ``capture_socket`` is the path of the socket behind which systemd runs
+    captures, each as a user of its own, with the ``ffmpeg`` that is there; empty: they are our own children.
     """
 
     frame_rate: int = 30
     quality: Quality = Quality.HIGH
     ffmpeg: str = "ffmpeg"
     stall_seconds: float = 20.0
+    capture_socket: str = ""
 
     def __post_init__(self) -> None:
         """Raises CaptureSettingError."""
-        if not 1 <= self.frame_rate <= 120:
+        if self.frame_rate not in FRAME_RATES:
             raise CaptureSettingError(f"frame_rate is {self.frame_rate}: set 1 to 120 frames a second")
         if self.quality not in _CONSTANT_RATE_FACTOR:
             raise CaptureSettingError(f"quality is {self.quality!r}: set one of {', '.join(Quality)}")
@@ -67,15 +69,15 @@ def check_screen(size: ScreenSize) -> None:
         )
 
 
-def ffmpeg_command(settings: CaptureSettings) -> list[str]:
+def ffmpeg_command(quality: Quality, ffmpeg: str = "ffmpeg") -> list[str]:
     """The whole command line: take the grabber's frames, write fragmented MP4 to the standard output."""
     # The grabber's header tells all there is to know: no waiting for more frames to guess from.
     known = ("-probesize", "32", "-analyzeduration", "0", "-fpsprobesize", "0")
     return [
-        settings.ffmpeg,
+        ffmpeg,
         *("-nostdin", "-hide_banner", "-nostats", "-loglevel", "warning"),
         *(*known, "-f", "ivf", "-c:v", "rawvideo", "-i", "pipe:0"),
-        *encoding_arguments(settings.quality),
+        *encoding_arguments(quality),
     ]
 
 
@@ -98,8 +100,3 @@ def encoding_arguments(quality: Quality) -> list[str]:
         *("-movflags", "+empty_moov+default_base_moof+frag_keyframe", "-flush_packets", "1"),
         *("-f", "mp4", "pipe:1"),
     ]
-
-
-def ffmpeg_environment() -> dict[str, str]:
-    """The encoder's whole environment."""
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}

@@ -5,7 +5,6 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -46,9 +45,9 @@ def now_ms() -> int:
 
 
 class Recording:
-    """The state and the capture of one session. `workdir` is private to the session, for its cookie."""
+    """The state and the capture of one session. `capture_socket` as in CaptureSettings."""
 
-    def __init__(self, state: State, spool: SessionSpool, workdir: Path) -> None:
+    def __init__(self, state: State, spool: SessionSpool, capture_socket: str = "") -> None:
         self.state = state
         self.spool = spool
         self.changed = asyncio.Event()
@@ -57,7 +56,7 @@ class Recording:
         """Set when each track has a chunk of this life of the recorder, or the recording has ended."""
         self._kept: set[int] = set()
         """The tracks with a chunk of this life."""
-        self._workdir = workdir
+        self._capture_socket = capture_socket
         self._capture: Capture | None = None
         self._listener: Listener | None = None
         self._breaking_off = asyncio.Event()
@@ -135,6 +134,8 @@ class Recording:
             log.warning(
                 "capture ended", session_id=self.session, track=track, cause=end.cause.value, detail=detail
             )
+            if end.cause is EndCause.EVICTED:
+                await self.change(rules.evicted)
             failures = 0 if self.spool.end_of(str(track)) > before else failures + 1
             await self._rest(RESTART_SECONDS * failures)
         if self._goes_on():
@@ -208,11 +209,15 @@ class Recording:
     async def _run(self) -> CaptureEnd:
         """One run of the encoder, from its first byte to its last."""
         request = self.state.request
-        settings = CaptureSettings(frame_rate=request.frame_rate, quality=Quality(request.quality))
+        settings = CaptureSettings(
+            frame_rate=request.frame_rate,
+            quality=Quality(request.quality),
+            capture_socket=self._capture_socket,
+        )
         track = str(rules.PICTURE)
         chunker = Chunker(track, not_before_ms=self.spool.end_of(track))
         splitter = FragmentSplitter()
-        async with Capture(*self._display(), settings, self._workdir) as capture:
+        async with Capture(*self._display(), settings) as capture:
             self._capture = capture
             if not self._goes_on():
                 capture.stop()
@@ -232,7 +237,7 @@ class Recording:
         """One run of the listener, from its first line to its last."""
         track = str(rules.EVENTS)
         chunker = EventChunker(track, not_before_ms=self.spool.end_of(track))
-        async with Listener(*self._display(), self.state.request.events, self._workdir) as listener:
+        async with Listener(*self._display(), self.state.request.events, self._capture_socket) as listener:
             self._listener = listener
             if not self._goes_on():
                 listener.stop()
@@ -295,6 +300,7 @@ def view(recording: Recording, *, stored: int) -> contract.Recording:
         raw_bytes=recording.raw_bytes,
         spooled_bytes=sum(claim.plain_size for claim in spool.pending()),
         end_reason=state.end_reason,
+        evictions=state.evictions,
         manifest=state.manifest.entry if state.manifest else None,
         error=state.error,
     )

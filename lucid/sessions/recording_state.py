@@ -56,6 +56,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_ms: int | None = None
     end_reason: EndReason | None = None
     error: str | None = None
+    evictions: int = 0
+    """How often the X server has cut the recorder off while it went on living."""
     gaps: tuple[Gap, ...] = ()
     open_gaps: tuple[OpenGap, ...] = ()
     """At most one for each track."""
@@ -64,6 +66,11 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     anchors: tuple[Signed, ...] = ()
     """Interim anchors in the order they were signed; those that are final but for the last are dropped."""
     manifest: Signed | None = None
+
+
+def evicted(state: State) -> State:
+    """The X server has cut the recorder off: somebody in the session has asked it to."""
+    return msgspec.structs.replace(state, evictions=state.evictions + 1)
 
 
 def decode(saved: bytes) -> State:

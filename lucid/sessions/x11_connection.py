@@ -39,11 +39,16 @@ class Extension(NamedTuple):
 class X11Connection:
     """Connected and admitted; a context manager that disconnects. ``setup`` describes the first screen."""
 
-    def __init__(self, display: int, cookie: bytes | None, sockets: str = wire.SOCKETS) -> None:
-        """`sockets` is the directory of the server's. Raises DisplayError: nobody listens, or it refuses."""
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    def __init__(self, display: int, cookie: bytes | None, connected: socket.socket | None = None) -> None:
+        """Raises DisplayError: nobody listens, or it refuses.
+
+        Args:
+            connected: to the server, as it was handed over; None: connect to the display's usual socket.
+        """
+        self._socket = connected or socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            self._socket.connect(f"{sockets}/X{display}")
+            if connected is None:
+                self._socket.connect(f"{wire.SOCKETS}/X{display}")
             self._socket.sendall(wire.setup_request(cookie))
             head = self._read(8)
             self.setup = wire.read_setup(display, head, self._read(wire.setup_answer_size(head)))

@@ -39,12 +39,12 @@ class Event(NamedTuple):
 class EventConnection(X11Connection):
     """Connected and admitted. ``dropped`` counts events that there was no room for."""
 
-    def __init__(self, display: int, cookie: bytes | None, sockets: str = wire.SOCKETS) -> None:
+    def __init__(self, display: int, cookie: bytes | None, connected: socket.socket | None = None) -> None:
         """As X11Connection."""
         self.dropped = 0
         self._sent = 0
         self._waiting = deque[Event]()
-        super().__init__(display, cookie, sockets)
+        super().__init__(display, cookie, connected)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SECONDS_TO_GO_ON, 0))
 
     def send(self, opcode: int, minor: int, body: bytes = b"", file: int | None = None) -> None:

@@ -58,6 +58,10 @@ authority:
   description: Whether the authority's certificates on the host were others.
   type: bool
   returned: without issued
+regrouped:
+  description: Names of the programs whose files were for another unix group.
+  type: list
+  returned: without issued
 installed:
   description: Names of the certificates that were installed.
   type: list
@@ -89,7 +93,9 @@ def main():
                 if _must_renew(root, wanted, ca, module.params["renew_days"])
             ]
             authority = _write_authority(root, module.params, module.check_mode)
-            module.exit_json(changed=authority or bool(requests), requests=requests, authority=authority)
+            regrouped = _regroup(root, module.params["certificates"], module.check_mode)
+            changed = authority or bool(requests or regrouped)
+            module.exit_json(changed=changed, requests=requests, authority=authority, regrouped=regrouped)
         wanted = {each["name"]: each for each in module.params["certificates"]}
         if not module.check_mode:
             for name, certificate in module.params["issued"].items():
@@ -155,6 +161,22 @@ def _write_authority(root, params, check_mode):
         for path in stale:
             _write(path, content, group[path], 0o644)
     return bool(stale)
+
+
+def _regroup(root, certificates, check_mode):
+    """Gives what is there to the group that it is for by now. Returns the names of what was another's."""
+    files = [(path, each) for each in certificates for path in (root / each["name"]).glob("*")]
+    strange = [(path, each) for path, each in files if _group(path) != (each["group"] or "root")]
+    for path, each in [] if check_mode else strange:
+        os.chown(path, 0, _gid(each["group"]), follow_symlinks=False)
+    return sorted({each["name"] for _, each in strange})
+
+
+def _group(path):
+    try:
+        return grp.getgrgid(path.lstat().st_gid).gr_name
+    except KeyError:
+        return None
 
 
 def _place(root, wanted):

@@ -114,6 +114,12 @@ class TestPolicies:
         assert "after 60 s without input" in shown
         assert "clipboard.to_desktop" in (await lucid("policy", "list")).stdout
 
+    async def test_are_deleted_by_their_name(self, lucid: Lucid, tmp_path: Path) -> None:
+        await lucid("policy", "set", written(tmp_path, 'name = "old"'))
+        assert "deleted old, version 1" in (await lucid("policy", "delete", "old")).stderr
+        assert "old" not in (await lucid("policy", "list")).stdout
+        assert "no policy" in (await lucid("policy", "delete", "old", code=2)).stderr
+
     @pytest.mark.parametrize(
         ("text", "words"),
         [

@@ -32,12 +32,12 @@ class TestUnits:
         assert "MONGODB_URL" not in recorder
 
     def test_know_every_host_of_a_group_that_may_have_several(self) -> None:
-        site = made(groups={"mon1": "rdp"})
+        site = made()
         (api,) = (u for u in plan.units(CATALOG, site, site.named("sess1")) if u.name == "session-api")
         assert hosts.read("session-recorder", api.environment) == {
-            "mon1": "https://172.20.0.31:8084", "rdp1": "https://172.20.0.14:8084",
+            "rdp1": "https://172.20.0.14:8084", "rdp2": "https://172.20.0.15:8084",
         }  # fmt: skip
-        assert api.environment["LUCID_URL_SESSION_RECORDER"] == "https://172.20.0.31:8084"
+        assert api.environment["LUCID_URL_SESSION_RECORDER"] == "https://172.20.0.14:8084"
         assert [n for n in api.environment if n.startswith("LUCID_URLS_")] == ["LUCID_URLS_SESSION_RECORDER"]
 
     def test_call_services_of_their_own_host_there(self) -> None:
@@ -46,8 +46,8 @@ class TestUnits:
                                          calls=("session-recorder",))  # fmt: skip
         both = {"session-recorder": CATALOG.services["session-recorder"], "auth-proxy": caller}
         together = msgspec.structs.replace(CATALOG, services=CATALOG.services | both)
-        site = made(groups={"mon1": "rdp"})
-        for name in ("mon1", "rdp1"):
+        site = made()
+        for name in ("rdp1", "rdp2"):
             host = site.named(name)
             (unit,) = (u for u in plan.units(together, site, host) if u.name == "auth-proxy")
             assert unit.environment["LUCID_URL_SESSION_RECORDER"] == f"https://{host.address}:8084"
@@ -69,9 +69,16 @@ class TestUnits:
             for unit in plan.units(CATALOG, made(), host):
                 assert not [word for word in hidden if word in str(unit.environment)]
 
-    def test_that_see_more_of_their_host_than_themselves_are_the_monitor_alone(self) -> None:
+    def test_that_see_more_of_their_host_than_themselves_are_the_monitor_and_the_recorder(self) -> None:
         seen = {u.name: u.reads for h in made().hosts for u in plan.units(CATALOG, made(), h) if u.reads}
-        assert seen == {"resource-monitor": ("host", "connections")}
+        assert seen == {"resource-monitor": ("host", "connections"), "session-recorder": ("displays",)}
+
+    def test_of_whom_one_has_programs_started_know_where(self) -> None:
+        found = {u.name: u for h in made().hosts for u in plan.units(CATALOG, made(), h)}
+        assert [name for name, unit in found.items() if unit.units] == ["session-recorder"]
+        recorder = found["session-recorder"]
+        assert recorder.units == ("lucid-capture.socket",)
+        assert recorder.environment["CAPTURE_SOCKET"] == "/run/lucid-capture/socket"
 
     def test_that_people_may_reach_are_the_gateway_alone(self) -> None:
         public = [u.name for h in made().hosts for u in plan.units(CATALOG, made(), h) if u.public]

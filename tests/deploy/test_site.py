@@ -32,9 +32,9 @@ class TestAGoodSite:
 
 class TestSeveralHosts:
     def test_may_be_in_group_rdp_each_with_certificates_and_services_of_its_own(self) -> None:
-        two = made(groups={"mon1": "rdp"})
+        two = made()
         assert checks.problems(catalog.load(), two) == ()
-        for host in ("mon1", "rdp1"):
+        for host in ("rdp1", "rdp2"):
             assert "session-recorder" in [u.name for u in plan.units(catalog.load(), two, two.named(host))]
             (cert,) = (
                 c for c in plan.certificates(catalog.load(), two.named(host)) if c.name == "session-recorder"
@@ -77,7 +77,11 @@ class TestASmallerSite:
         assert not [f for f in found if "sess1" in {f.source, f.destination} and f.why.endswith("mongodb")]
 
     def test_needs_no_hosts_for_what_it_leaves_out(self) -> None:
-        kept = {name: host for name, host in HOSTS.items() if name not in {"sess1", "rdp1"}}
+        kept = {
+            name: (group, address)
+            for name, (group, address) in HOSTS.items()
+            if group not in {"sessions", "rdp"}
+        }
         groups = {group: [n for n in kept if kept[n][0] == group] for group, _ in kept.values()}
         variables = {
             name: {"lucid_address": address, "firewall_control": ["::1"]} | EVERYWHERE
@@ -154,7 +158,7 @@ class TestABadSite:
         assert "host mon1: firewall_control is empty" in problems(changes={"mon1": {"firewall_control": []}})
 
     def test_without_a_group_has_a_problem(self) -> None:
-        assert "group rdp: it has no host" in problems(groups={"rdp1": "support"})
+        assert "group rdp: it has no host" in problems(groups={"rdp1": "support", "rdp2": "support"})
 
     def test_with_clashing_groups_on_one_host_has_a_problem(self) -> None:
         variables = {name: {"lucid_address": address, "firewall_control": ["::1"]}

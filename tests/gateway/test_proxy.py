@@ -1,6 +1,7 @@
 """What goes through the gateway and what does not: a real client, a real service, TLS between them."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -55,9 +56,11 @@ MIRROR = route("PUT", "/mirror", body=Stream, response=Stream)
 SLOW = route("GET", "/slow", response=Stream)
 BROKEN = route("GET", "/broken", response=Stream)
 SILENT = route("GET", "/silent")
+PATIENT = dataclasses.replace(SILENT, path="/patient", seconds=READ_SECONDS * 8)
+IMPATIENT = dataclasses.replace(SILENT, path="/impatient", seconds=READ_SECONDS * 1.2)
 REFUSED = route("POST", "/refused", body=Note)
 HEADERS = route("POST", "/headers", body=Note)
-ROUTES = (REPEAT, NOTE, MIRROR, SLOW, BROKEN, SILENT, REFUSED, HEADERS)
+ROUTES = (REPEAT, NOTE, MIRROR, SLOW, BROKEN, SILENT, PATIENT, IMPATIENT, REFUSED, HEADERS)
 
 handlers = app.Handlers()
 
@@ -97,6 +100,8 @@ async def broken(_: app.Call, __: Nothing, ___: Nothing) -> Stream:
 
 
 @handlers.on(SILENT)
+@handlers.on(PATIENT)
+@handlers.on(IMPATIENT)
 async def silent(_: app.Call, __: Nothing, ___: Nothing) -> Note:
     await asyncio.sleep(READ_SECONDS * 2)
     return Note("too late")
@@ -203,6 +208,10 @@ class TestAnswers:
 
     async def test_an_answer_that_does_not_come_is_5006(self, someone: Person) -> None:
         assert await someone.status_and_code("GET", "/silent") == "504 LUCID_ERR_5006"
+
+    async def test_an_answer_may_take_as_long_as_its_contract_says(self, someone: Person) -> None:
+        assert await someone.status_and_code("GET", "/patient") == "200"
+        assert await someone.status_and_code("GET", "/impatient") == "504 LUCID_ERR_5006"
 
 
 class TestStreams:

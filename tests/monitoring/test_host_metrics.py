@@ -28,6 +28,13 @@ MemoryMax=infinity
 CPUUsageNSec=18446744073709551615
 CPUQuotaPerSecUSec=infinity
 
+Id=lucid-capture@17-4194304-998.service
+ControlGroup=/lucid.slice/lucid-capture.slice/lucid-capture@17-4194304-998.service
+MemoryCurrent=900000
+MemoryMax=1000000
+CPUUsageNSec=1500000000
+CPUQuotaPerSecUSec=2s
+
 Id=stopped.service
 ControlGroup=
 MemoryCurrent=[not set]

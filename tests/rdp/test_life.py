@@ -1,5 +1,6 @@
 """What ends an RDP session, and what does not."""
 
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -187,6 +188,14 @@ class TestRecording:
         last = judge(sight(IN, "unknown"), after=32, before=told.unrecorded, policy=LENIENT)
         assert ending(last) == "violation"
 
+    def test_whoever_throws_the_recorder_out_has_broken_the_policy_unless_it_accepts_gaps(self) -> None:
+        thrown_out = Sight(agent=True, slot=slot(), recorder="recording", evictions=1)
+        end = judge(thrown_out).end
+        assert end is not None
+        assert (end.ending, end.violation) == ("violation", "recorder_ended")
+        assert judge(thrown_out, policy=LENIENT).end is None
+        assert judge(dataclasses.replace(thrown_out, agent=False)).end is None
+
     def test_a_full_recording_is_no_violation(self) -> None:
         assert judge(sight(IN, "over", "quota")).end == End(
             "expired", "its recording has reached its largest size"
@@ -242,25 +251,31 @@ class TestEnd:
 
     def test_an_end_is_settled_once_everybody_knows(self) -> None:
         end = End("violation", "no recorder", "recorder_lost")
-        ended = life.ended(life.ending(record(), end, 1), START, 1)
+        ended = life.ended(life.ending(record(), end, 1), "b1", START, 1)
         assert not ended.settled
         assert not life.stopped(ended).settled
         assert life.reported(life.stopped(ended)).settled
 
     def test_it_is_told_of_for_an_hour(self) -> None:
-        ended = life.stopped(life.ended(life.ending(record(), End("requested", "x"), 1), START, 1))
+        ended = life.stopped(life.ended(life.ending(record(), End("requested", "x"), 1), "b1", START, 1))
         assert not life.forgotten(ended, "b1", START + 3599)
         assert life.forgotten(ended, "b1", START + 3600)
 
     def test_while_session_api_does_not_know_it_is_kept_for_a_day(self) -> None:
-        ended = life.ended(life.ending(record(), End("requested", "x"), 1), START, 1)
+        ended = life.ended(life.ending(record(), End("requested", "x"), 1), "b1", START, 1)
         assert not life.forgotten(ended, "b1", START + 86_399)
         assert life.forgotten(ended, "b1", START + 86_400)
 
     def test_one_of_an_earlier_boot_is_told_of_since_this_one(self) -> None:
-        ended = life.stopped(life.ended(life.ending(record(), End("requested", "x"), 1), START, 1))
+        ended = life.stopped(life.ended(life.ending(record(), End("requested", "x"), 1), "b1", START, 1))
         assert not life.forgotten(ended, "b2", 3599)
         assert life.forgotten(ended, "b2", 3600)
+
+    def test_one_that_ends_with_the_next_boot_is_told_of_from_then_on(self) -> None:
+        """Where the clock is not the host's own, as in containers, the boot itself may be long ago."""
+        ended = life.stopped(life.ended(life.ending(record(), End("host_lost", "x"), 1), "b2", 90_000, 1))
+        assert not life.forgotten(ended, "b2", 93_599)
+        assert life.forgotten(ended, "b2", 93_600)
 
     def test_what_lives_is_never_forgotten(self) -> None:
         assert not life.forgotten(record(), "b2", 10**9)

@@ -80,6 +80,23 @@ class TestAPolicy:
         assert again.version == 2
         assert (await rdp.person().policy("office")).version == 1
 
+    async def test_is_gone_once_deleted_and_its_name_is_free(self, rdp: Site, anna: Person) -> None:
+        stored = await anna.policy("office")
+        path = PolicyPath(stored.id)
+        for stranger in (rdp.person(), rdp.person(Access.ADMIN)):
+            with pytest.raises(NotFound):
+                await stranger.ask(contract.DELETE_POLICY, path)
+        await anna.ask(contract.DELETE_POLICY, path)
+        with pytest.raises(NotFound):
+            await anna.ask(contract.GET_POLICY, path)
+        with pytest.raises(NotFound):
+            await anna.ask(contract.DELETE_POLICY, path)
+        with pytest.raises(Conflict):  # the key stays the account's
+            await anna.ask(
+                contract.CREATE_POLICY, body=PutPolicy(signed(Ed25519PrivateKey.generate(), "office"))
+            )
+        assert (await anna.policy("office")).version == 1
+
     async def test_is_one_of_a_limited_number(self, anna: Person, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(policy_store, "MOST", 2)
         await anna.policy("one")

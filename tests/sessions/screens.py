@@ -2,12 +2,15 @@
 
 import os
 import secrets
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lucid.sessions import handed_over
+from lucid.sessions.x11_wire import SOCKETS
 from lucid.sessions.xauthority import write_cookie
 
 
@@ -26,6 +29,12 @@ class Screen:
     def start(self, *command: str) -> subprocess.Popen[bytes]:
         """A program on this screen, in a process group of its own."""
         return subprocess.Popen(command, env=self.environment(), start_new_session=True)
+
+    def handed_over(self) -> socket.socket:
+        """The standard input of a program that looks at it: a connection to it, and its cookie."""
+        with socket.socket(socket.AF_UNIX) as connected:
+            connected.connect(f"{SOCKETS}/X{self.number}")
+            return handed_over.give(connected, self.cookie)
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "DISPLAY": f":{self.number}", "XAUTHORITY": str(self.xauthority)}

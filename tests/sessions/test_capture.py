@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -20,20 +21,24 @@ from lucid.sessions.fmp4 import FragmentSplitter, InitSegment
 from lucid.sessions.recorder_encoder import CaptureSettings, Quality
 from lucid.sessions.recording_errors import CaptureStartError, DisplayError, RecordingError
 from lucid.sessions.x11_wire import SOCKETS, ScreenSize
+from tests.sessions.capture_units import accepting
 from tests.sessions.screens import Screen, StartScreen
 
 SETTINGS = CaptureSettings(frame_rate=10, quality=Quality.LOW)
 
 
-@pytest.fixture
-def workdir(tmp_path: Path) -> Path:
-    directory = tmp_path / "work"
-    directory.mkdir(mode=0o700)
-    return directory
+@pytest.fixture(params=["as children", "in a unit"])
+def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The socket of units, or none: how the capture's programs are started."""
+    if request.param == "as children":
+        yield ""
+        return
+    with accepting(tmp_path / "capture"):
+        yield str(tmp_path / "capture")
 
 
-def capture_of(screen: Screen, workdir: Path, settings: CaptureSettings = SETTINGS) -> Capture:
-    return Capture(screen.number, screen.cookie, settings, workdir)
+def capture_of(screen: Screen, way: str = "", settings: CaptureSettings = SETTINGS) -> Capture:
+    return Capture(screen.number, screen.cookie, dataclasses.replace(settings, capture_socket=way))
 
 
 async def end_after(capture: Capture, act: Callable[[], object]) -> tuple[EndCause, str]:
@@ -84,18 +89,13 @@ def check_video(chunks: list[Chunk]) -> None:
         assert int(frames) >= 1
 
 
-def check_cookie_is_in_a_private_file_only(screen: Screen, workdir: Path, pids: tuple[int, int]) -> None:
-    (file,) = workdir.iterdir()
-    assert file.stat().st_mode & 0o777 == 0o600
-    assert screen.cookie in file.read_bytes()
-    for path in (Path(f"/proc/{pid}/{name}") for pid in pids for name in ("cmdline", "environ")):
-        content = path.read_bytes()
-        assert content
+def check_cookie_is_in_no_file(screen: Screen, directory: Path, pids: tuple[int, int]) -> None:
+    own = {screen.xauthority, *directory.glob("server-xauthority-*")}
+    files = [path for path in directory.rglob("*") if path.is_file() and path not in own]
+    files += [Path(f"/proc/{pid}/{name}") for pid in pids for name in ("cmdline", "environ")]
+    for content in (path.read_bytes() for path in files):
+        assert screen.cookie not in content
         assert screen.cookie.hex().encode() not in content
-
-
-def names(directory: Path) -> list[str]:
-    return [path.name for path in directory.iterdir()]
 
 
 def gone(pid: int) -> bool:
@@ -108,13 +108,13 @@ def gone(pid: int) -> bool:
 
 class TestRecording:
     async def test_of_an_odd_sized_moving_desktop_makes_playable_chunks_on_key_frames(
-        self, start_screen: StartScreen, workdir: Path
+        self, start_screen: StartScreen, way: str
     ) -> None:
         screen = start_screen("641x481")
         splitter, chunker, chunks = FragmentSplitter(), Chunker("screen"), list[Chunk]()
         started_ms = 0
         with clock_on(screen):
-            async with capture_of(screen, workdir) as capture:
+            async with capture_of(screen, way) as capture:
                 asyncio.get_running_loop().call_later(7, capture.stop)
                 async for data in capture:
                     for segment in splitter.feed(data):
@@ -135,19 +135,18 @@ class TestRecording:
         assert chunks[0].start_ms == started_ms
         check_video(chunks)
 
-    async def test_keeps_the_cookie_in_a_private_file_only_and_only_while_it_runs(
-        self, screen: Screen, workdir: Path
+    async def test_keeps_the_cookie_in_no_file_and_leaves_no_process(
+        self, screen: Screen, way: str, tmp_path: Path
     ) -> None:
-        async with capture_of(screen, workdir) as capture:
-            check_cookie_is_in_a_private_file_only(screen, workdir, (capture.pid, capture.grabber_pid))
-        assert names(workdir) == []
+        async with capture_of(screen, way) as capture:
+            check_cookie_is_in_no_file(screen, tmp_path, (capture.pid, capture.grabber_pid))
         assert gone(capture.pid)
         assert gone(capture.grabber_pid)
 
-    async def test_waits_for_a_slow_reader(self, screen: Screen, workdir: Path) -> None:
+    async def test_waits_for_a_slow_reader(self, screen: Screen, way: str) -> None:
         """Left alone with bytes unread, the encoder is killed and nothing hangs."""
         noise = CaptureSettings(frame_rate=30, quality=Quality.ULTRA)
-        async with asyncio.timeout(20), capture_of(screen, workdir, noise) as capture:
+        async with asyncio.timeout(20), capture_of(screen, way, noise) as capture:
             async for _ in capture:
                 break
             await asyncio.sleep(1)
@@ -157,50 +156,50 @@ class TestRecording:
 
 
 class TestEnds:
-    async def test_when_the_screen_changes_its_size(self, screen: Screen, workdir: Path) -> None:
-        async with capture_of(screen, workdir) as capture:
+    async def test_when_the_screen_changes_its_size(self, screen: Screen, way: str) -> None:
+        async with capture_of(screen, way) as capture:
             resize = ("xrandr", "--output", "screen", "--off", "--fb", "400x300")
             end = await end_after(capture, lambda: screen.run(*resize))
         assert end == (EndCause.RESIZED, "the screen changed from 640x480 to 400x300")
-        async with capture_of(screen, workdir) as capture:
+        async with capture_of(screen, way) as capture:
             assert capture.size == ScreenSize(400, 300)
 
-    async def test_when_the_display_goes_away(self, screen: Screen, workdir: Path) -> None:
-        async with capture_of(screen, workdir) as capture:
+    async def test_when_the_display_goes_away(self, screen: Screen, way: str) -> None:
+        async with capture_of(screen, way) as capture:
             end = await end_after(capture, screen.server.kill)
         assert end == (EndCause.DISPLAY_LOST, f"display :{screen.number} is gone or does not answer")
 
     @pytest.mark.parametrize("whom", ["the encoder", "the encoder and the watch"])
     async def test_when_a_program_in_the_session_throws_it_out(
-        self, screen: Screen, workdir: Path, whom: str
+        self, screen: Screen, way: str, whom: str
     ) -> None:
-        async with capture_of(screen, workdir) as capture:
+        async with capture_of(screen, way) as capture:
             cause, detail = await end_after(
                 capture, lambda: kill_clients(screen, keep_first=whom == "the encoder")
             )
         assert cause is EndCause.EVICTED
         assert detail == f"display :{screen.number} lives but has cut off the recorder's connection"
 
-    async def test_when_the_encoder_is_killed(self, screen: Screen, workdir: Path) -> None:
-        async with capture_of(screen, workdir) as capture:
+    async def test_when_the_encoder_is_killed(self, screen: Screen, way: str) -> None:
+        async with capture_of(screen, way) as capture:
             end = await end_after(capture, lambda: os.kill(capture.pid, signal.SIGKILL))
         assert end == (EndCause.KILLED, "the encoder was ended by SIGKILL")
 
-    async def test_when_the_grabber_is_killed(self, screen: Screen, workdir: Path) -> None:
-        async with capture_of(screen, workdir) as capture:
+    async def test_when_the_grabber_is_killed(self, screen: Screen, way: str) -> None:
+        async with capture_of(screen, way) as capture:
             end = await end_after(capture, lambda: os.kill(capture.grabber_pid, signal.SIGKILL))
         assert end == (EndCause.KILLED, "the grabber was ended by SIGKILL")
 
-    async def test_when_the_grabber_hangs(self, screen: Screen, workdir: Path) -> None:
+    async def test_when_the_grabber_hangs(self, screen: Screen, way: str) -> None:
         impatient = CaptureSettings(frame_rate=10, quality=Quality.LOW, stall_seconds=5.5)
-        async with capture_of(screen, workdir, impatient) as capture:
+        async with capture_of(screen, way, impatient) as capture:
             end = await end_after(capture, lambda: os.kill(capture.grabber_pid, signal.SIGSTOP))
         assert end == (EndCause.STALLED, "the encoder wrote nothing for 5.5 s")
 
     async def test_with_the_grabbers_own_words_when_it_fails(
-        self, start_screen: StartScreen, workdir: Path
+        self, start_screen: StartScreen, way: str
     ) -> None:
-        async with capture_of(start_screen("640x480", depth=16), workdir) as capture:
+        async with capture_of(start_screen("640x480", depth=16), way) as capture:
             assert [data async for data in capture] == []
         assert capture.end.cause is EndCause.FAILED
         assert capture.end.detail == (
@@ -208,11 +207,9 @@ class TestEnds:
             " set its depth to 24"
         )
 
-    async def test_as_asked_when_the_signal_comes_to_the_encoder_too(
-        self, screen: Screen, workdir: Path
-    ) -> None:
+    async def test_as_asked_when_the_signal_comes_to_the_encoder_too(self, screen: Screen, way: str) -> None:
         """A service manager that stops the recorder signals all of its processes."""
-        async with capture_of(screen, workdir) as capture, asyncio.timeout(10):
+        async with capture_of(screen, way) as capture, asyncio.timeout(10):
             stream = aiter(capture)
             await anext(stream)
             capture.stop()
@@ -220,32 +217,30 @@ class TestEnds:
             _ = [data async for data in stream]
         assert capture.end.cause is EndCause.STOPPED
 
-    async def test_as_asked_when_stopped_before_the_first_picture(
-        self, screen: Screen, workdir: Path
-    ) -> None:
-        async with capture_of(screen, workdir) as capture:
+    async def test_as_asked_when_stopped_before_the_first_picture(self, screen: Screen, way: str) -> None:
+        async with capture_of(screen, way) as capture:
             capture.stop()
             async with asyncio.timeout(5):
                 _ = [data async for data in capture]
         assert capture.end.cause is EndCause.STOPPED
 
-    async def test_when_the_encoder_hangs(self, screen: Screen, workdir: Path) -> None:
+    async def test_when_the_encoder_hangs(self, screen: Screen, way: str) -> None:
         impatient = CaptureSettings(frame_rate=10, quality=Quality.LOW, stall_seconds=5.5)
-        async with capture_of(screen, workdir, impatient) as capture:
+        async with capture_of(screen, way, impatient) as capture:
             end = await end_after(capture, lambda: os.kill(capture.pid, signal.SIGSTOP))
         assert end == (EndCause.STALLED, "the encoder wrote nothing for 5.5 s")
 
-    async def test_with_the_encoders_own_words_when_it_fails(self, screen: Screen, workdir: Path) -> None:
-        failing = workdir.parent / "ffmpeg"
+    async def test_with_the_encoders_own_words_when_it_fails(self, screen: Screen, tmp_path: Path) -> None:
+        failing = tmp_path / "ffmpeg"
         failing.write_text("#!/bin/sh\necho first >&2\necho 'no such codec' >&2\nexit 3\n")
         failing.chmod(0o755)
-        async with capture_of(screen, workdir, CaptureSettings(ffmpeg=str(failing))) as capture:
+        async with capture_of(screen, settings=CaptureSettings(ffmpeg=str(failing))) as capture:
             assert [data async for data in capture] == []
         assert capture.end.cause is EndCause.FAILED
         assert capture.end.detail == "ffmpeg ended with status 3: first | no such codec"
 
-    def test_with_its_parent_when_that_is_killed(self, screen: Screen, workdir: Path) -> None:
-        command = [sys.executable, "-c", PARENT, str(screen.number), str(screen.xauthority), str(workdir)]
+    def test_with_its_parent_when_that_is_killed(self, screen: Screen, way: str) -> None:
+        command = [sys.executable, "-c", PARENT, str(screen.number), str(screen.xauthority), way]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
             assert parent.stdout is not None
             children = [int(pid) for pid in parent.stdout.readline().split()]
@@ -259,26 +254,29 @@ class TestEnds:
 
 
 class TestDoesNotStart:
-    async def test_without_a_display(self, workdir: Path) -> None:
+    async def test_without_a_display(self) -> None:
         with pytest.raises(DisplayError, match="display :9999 cannot be reached"):
-            await Capture(9999, None, SETTINGS, workdir).__aenter__()
+            await Capture(9999, None, SETTINGS).__aenter__()
 
     @pytest.mark.parametrize("cookie", [None, bytes(16)])
-    async def test_with_a_wrong_cookie(self, screen: Screen, workdir: Path, cookie: bytes | None) -> None:
+    async def test_with_a_wrong_cookie(self, screen: Screen, cookie: bytes | None) -> None:
         with pytest.raises(
             DisplayError, match=f"display :{screen.number} refuses the recorder: .*(Auth|COOKIE)"
         ):
-            await Capture(screen.number, cookie, SETTINGS, workdir).__aenter__()
-        assert names(workdir) == []
+            await Capture(screen.number, cookie, SETTINGS).__aenter__()
 
-    async def test_on_a_screen_too_small(self, start_screen: StartScreen, workdir: Path) -> None:
+    async def test_on_a_screen_too_small(self, start_screen: StartScreen) -> None:
         with pytest.raises(DisplayError, match="the screen is 319x240: from 320x240 to 7680x4320"):
-            await capture_of(start_screen("319x240"), workdir).__aenter__()
+            await capture_of(start_screen("319x240")).__aenter__()
 
-    async def test_without_the_encoder(self, screen: Screen, workdir: Path) -> None:
-        with pytest.raises(CaptureStartError, match="ffmpeg='no-such-ffmpeg' cannot be run"):
-            await capture_of(screen, workdir, CaptureSettings(ffmpeg="no-such-ffmpeg")).__aenter__()
-        assert names(workdir) == []
+    async def test_without_the_encoder(self, screen: Screen) -> None:
+        with pytest.raises(CaptureStartError, match="encoder='no-such-ffmpeg' cannot be run"):
+            await capture_of(screen, settings=CaptureSettings(ffmpeg="no-such-ffmpeg")).__aenter__()
+
+    async def test_without_its_unit(self, screen: Screen, tmp_path: Path) -> None:
+        """A recorder that is to use units does not fall back on children of its own."""
+        with pytest.raises(CaptureStartError, match=r"capture_socket=.* does not answer"):
+            await capture_of(screen, str(tmp_path / "nobody")).__aenter__()
 
 
 PARENT = """
@@ -288,14 +286,14 @@ from lucid.sessions.capture import Capture
 from lucid.sessions.recorder_encoder import CaptureSettings
 from lucid.sessions.xauthority import find_cookie, parse
 
-async def main(display, cookie, workdir):
-    async with Capture(display, cookie, CaptureSettings(), workdir) as capture:
+async def main(display, cookie, way):
+    async with Capture(display, cookie, CaptureSettings(capture_socket=way)) as capture:
         print(capture.pid, capture.grabber_pid, flush=True)
         async for _ in capture:
             pass
 
-display, xauthority, workdir = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
-asyncio.run(main(display, find_cookie(parse(xauthority.read_bytes()), display), workdir))
+display, xauthority, way = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+asyncio.run(main(display, find_cookie(parse(xauthority.read_bytes()), display), way))
 """
 
 

@@ -35,7 +35,7 @@ class Recorded:
 async def recorded(screen: Screen, tmp_path: Path) -> AsyncIterator[Recorded]:
     """Records while the body runs."""
     result, video, begun = Recorded(), bytearray(), asyncio.Event()
-    async with Capture(screen.number, screen.cookie, CaptureSettings(frame_rate=RATE), tmp_path) as capture:
+    async with Capture(screen.number, screen.cookie, CaptureSettings(frame_rate=RATE)) as capture:
 
         async def receive() -> None:
             async for data in capture:

@@ -1,10 +1,11 @@
 """Which chunks a stretch of time takes."""
 
+import msgspec
 import pytest
 
 from lucid.evidence.leaf import Leaf
 from lucid.kit.errors import Invalid
-from lucid.sessions.disclosure import select
+from lucid.sessions.disclosure import pictures, select
 from tests.evidence.world import SESSION
 
 
@@ -49,6 +50,14 @@ def test_a_stretch_is_rounded_out_to_whole_chunks_and_no_further(
 def test_a_stretch_without_a_chunk_is_refused_with_the_times_that_there_are(stretch: tuple[int, int]) -> None:
     with pytest.raises(Invalid, match="from 100 to 600"):
         select(LEAVES, *stretch)
+
+
+def test_pictures_are_those_of_their_track_alone() -> None:
+    other = msgspec.structs.replace(LEAVES[1], track=1)
+    assert [found.index for found in pictures([*LEAVES, other], 1, 2)] == [1, 2]
+    assert [found.index for found in pictures(LEAVES, 3, 20)] == [3]
+    with pytest.raises(Invalid, match="4 chunks so far"):
+        pictures([*LEAVES, other], 4, 1)
 
 
 def test_an_empty_recording_has_nothing_to_disclose() -> None:

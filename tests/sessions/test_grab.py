@@ -6,12 +6,11 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from lucid.sessions import grab
-from lucid.sessions.capture import grabber_command, grabber_environment
+from lucid.sessions import capture_jobs, grab
+from lucid.sessions.capture import grabber_job
 from lucid.sessions.x11_wire import ScreenSize
 from tests.sessions.painter import BLACK, BLUE, GREEN, RED, Painter
 from tests.sessions.screens import Screen
@@ -23,13 +22,18 @@ SIZE = ScreenSize(640, 480)
 @pytest.fixture
 def grabber(screen: Screen, painter: Painter) -> Iterator[subprocess.Popen[bytes]]:
     """Started; its first line and its header have been read."""
-    with subprocess.Popen(
-        grabber_command(screen.number, SIZE, RATE),
-        env=grabber_environment(screen.xauthority),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-    ) as process:
+    job = grabber_job(screen.number, SIZE, RATE)
+    with (
+        screen.handed_over() as stdin,
+        subprocess.Popen(
+            capture_jobs.command(job),
+            env=capture_jobs.environment(job),
+            stdin=stdin.fileno(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+        ) as process,
+    ):
         assert process.stderr is not None
         assert process.stdout is not None
         began = float(process.stderr.readline())
@@ -146,19 +150,17 @@ class TestEnds:
         assert rest(grabber)[0][0] == 0
         assert grabber.wait(timeout=20) == 0
 
-    @pytest.mark.parametrize("content", [b"", b"\1"])
-    def test_with_a_message_when_there_is_no_cookie(
-        self, screen: Screen, tmp_path: Path, content: bytes
-    ) -> None:
-        file = tmp_path / "xauthority"
-        file.write_bytes(content)
-        run = subprocess.run(
-            grabber_command(screen.number, SIZE, RATE),
-            env=grabber_environment(file),
-            capture_output=True,
-            timeout=10,
-            check=False,
-        )
-        assert run.returncode == grab.FAILED
-        assert run.stderr.startswith(b"the Xauthority file")
-        assert run.stderr.count(b"\n") == 1
+    @pytest.mark.parametrize("stdin", [subprocess.DEVNULL, subprocess.PIPE])
+    def test_with_a_message_when_it_is_given_no_display(self, stdin: int) -> None:
+        job = grabber_job(7, SIZE, RATE)
+        with subprocess.Popen(
+            capture_jobs.command(job),
+            env=capture_jobs.environment(job),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            _, said = process.communicate(timeout=10)
+        assert process.returncode == grab.FAILED
+        assert said.startswith(b"standard input has no display")
+        assert said.count(b"\n") == 1

@@ -94,6 +94,7 @@ def recording(who: Person, session: str) -> list[Coroutine[None, None, bytes]]:
         fetch(who, contract.REPLAY, SessionPath(session), seconds=2),
         fetch(who, contract.BUNDLE, contract.BundleQuery(session), seconds=2),
         fetch(who, contract.DISCLOSURE, stretch, seconds=2),
+        fetch(who, contract.WATCH, contract.WatchQuery(session), seconds=2),
     ]
 
 

@@ -5,15 +5,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lucid.sessions import events, listen
-from lucid.sessions.capture import grabber_environment
+from lucid.sessions import capture_jobs, events, listen
+from lucid.sessions.capture import EndCause
+from lucid.sessions.capture_jobs import LISTENER, Job
 from lucid.sessions.clipboard_watch import LARGEST_TEXT, SECONDS_TO_ANSWER
 from lucid.sessions.events import Line, Still
-from lucid.sessions.listening import listener_command
+from lucid.sessions.listening import Listener
+from lucid.sessions.recording_errors import CaptureStartError
+from tests.sessions.capture_units import accepting
 from tests.sessions.screens import Screen
 
 SILENT_OWNER = """
@@ -41,12 +45,15 @@ class Ear:
 
     def __init__(self, screen: Screen, *what: Any) -> None:
         self.screen = screen
-        self.process = subprocess.Popen(
-            listener_command(screen.number, what),
-            env=grabber_environment(screen.xauthority),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        job = Job(LISTENER, (str(screen.number), ",".join(what)))
+        with screen.handed_over() as stdin:
+            self.process = subprocess.Popen(
+                capture_jobs.command(job),
+                env=capture_jobs.environment(job),
+                stdin=stdin.fileno(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
         self.lines: list[Line | Still] = []
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -236,3 +243,22 @@ class TestEnds:
     def test_it_says_that_it_is_there_once_a_second(self, ear: Ear) -> None:
         time.sleep(3.2)
         assert 3 <= len(ear.of(Still)) <= 5
+
+
+class TestInAUnit:
+    async def test_it_listens_as_it_does_beside_the_recorder(self, screen: Screen, tmp_path: Path) -> None:
+        with accepting(way := tmp_path / "socket") as hosts:
+            async with Listener(screen.number, screen.cookie, ("input", "clipboard"), str(way)) as listener:
+                lines = []
+                async for line in listener:
+                    lines.append(line)
+                    if isinstance(line, Still):
+                        listener.stop()
+                assert listener.end.cause is EndCause.STOPPED
+            assert isinstance(lines[0], events.Listening)
+            assert lines[0].to == ("clipboard", "input")
+            assert len(hosts) == 1
+
+    async def test_it_is_not_begun_where_nobody_answers(self, screen: Screen, tmp_path: Path) -> None:
+        with pytest.raises(CaptureStartError, match="does not answer"):
+            await Listener(screen.number, screen.cookie, ("input",), str(tmp_path / "nobody")).__aenter__()

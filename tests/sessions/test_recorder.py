@@ -25,6 +25,7 @@ from lucid.kit.errors import LucidError
 from lucid.kit.routes import NOTHING
 from lucid.sessions.recorder import RECORDER
 from tests.deployment import Deployment, deployment
+from tests.sessions.capture_units import accepting
 from tests.sessions.screens import Screen
 from tests.sessions.waiting import until
 
@@ -86,6 +87,24 @@ async def finished(api: ServiceClient, session: str) -> Manifest:
 async def stored_leaves(api: ServiceClient, session: str) -> list[leaves.Leaf]:
     text = b"".join([piece async for piece in api.stream(storage.LEAVES, SessionPath(session))])
     return [leaves.decode(line) for line in text.splitlines()]
+
+
+async def test_a_recorder_that_has_units_captures_in_them_or_not_at_all(
+    house: Deployment, screen: Screen, tmp_path: Path
+) -> None:
+    house.settings["CAPTURE_SOCKET"] = str(tmp_path / "capture")
+    await house.stop("session-recorder")
+    await house.start("session-recorder")
+    api = await house.client("session-api")
+    await until(lambda: house.ready("session-recorder"))
+    with accepting(tmp_path / "capture") as hosts:
+        session = await begin(api, screen)
+        assert len(hosts) == 1
+        assert encoders() == []
+        await api.call(contract.STOP, contract.StopRecording(session))
+        assert (await finished(api, session)).gaps == ()
+    with pytest.raises(LucidError, match=r"cannot be recorded: .*capture_socket=.* does not answer"):
+        await begin(api, screen)
 
 
 async def test_a_recording_is_anchored_from_its_first_frame_to_its_last(

@@ -10,12 +10,12 @@ from lucid.sessions.recording_errors import CaptureSettingError
 
 class TestSettings:
     def test_reach_the_command_line(self) -> None:
-        command = ffmpeg_command(CaptureSettings(ffmpeg="/opt/ffmpeg", quality=Quality.HIGH))
+        command = ffmpeg_command(Quality.HIGH, "/opt/ffmpeg")
         assert command[0] == "/opt/ffmpeg"
         assert "-crf 28" in " ".join(command)
 
     def test_give_each_quality_its_own_detail(self) -> None:
-        lines = [" ".join(ffmpeg_command(CaptureSettings(quality=quality))) for quality in Quality]
+        lines = [" ".join(ffmpeg_command(quality)) for quality in Quality]
         factors = [int(re.findall(r"-crf (\d+)", line)[0]) for line in lines]
         assert factors == sorted(set(factors), reverse=True)
 

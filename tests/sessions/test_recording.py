@@ -32,7 +32,7 @@ def recording(screen: Screen, tmp_path: Path) -> Iterator[Recording]:
     (tmp_path / "work").mkdir()
     with Spool(tmp_path / "spool", 2**30) as spools:
         spool = spools.create(request.session)
-        yield Recording(state, spool, tmp_path / "work")
+        yield Recording(state, spool)
         spool.close()
 
 

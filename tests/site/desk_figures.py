@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from lab import person
 from lab.workplace import Workplace
-from lucid.contracts.rdp_manager import Connection
+from lucid.contracts.rdp_manager import Connection, Policy
+from lucid.contracts.xrdp import display_number
 from lucid.evidence.policy import Input
 from tests.site.desk_host import on, verified
 
@@ -34,8 +35,22 @@ class Used:
 
 
 async def figures(workplace: Workplace) -> dict[str, object]:
-    """Eight idle desktops at once, then two that scroll, then two with a window that moves; each a row."""
+    """Eight idle desktops at once on one host, then two that scroll, then two with a window that moves.
+
+    Each is a row.
+    """
     policy = await workplace.policy("figures", input=Input(mouse=True, keyboard=True), session_seconds=3600)
+    _, *others = await workplace.hosts()
+    for host in others:
+        await workplace.drain(host.name)
+    try:
+        return await _rows(workplace, policy)
+    finally:
+        for host in others:
+            await workplace.drain(host.name, draining=False)
+
+
+async def _rows(workplace: Workplace, policy: Policy) -> dict[str, object]:
     rows: dict[str, object] = {}
     for kind, count, command in (
         ("idle", IDLE, ""),
@@ -86,7 +101,7 @@ def row(before: Sequence[Used], after: Sequence[Used]) -> dict[str, float]:
 
 
 async def used(workplace: Workplace, connection: Connection) -> Used:
-    """What a session has used so far, by its processes and those of its recording."""
+    """What a session has used so far, by its processes and those of its capture's unit."""
     port = connection.port
     slot = f"lucid.slice/lucid-rdp.slice/lucid-rdp-{port}.slice"
     script = f"""
@@ -94,12 +109,10 @@ async def used(workplace: Workplace, connection: Connection) -> Used:
     for pid in $(cat /sys/fs/cgroup/systemd/{slot}/*/cgroup.procs); do
       awk '{{print "desktop", $14 + $15 + $16 + $17}}' /proc/$pid/stat # with children that have ended
     done
-    for pid in $(pgrep -f 'lucid.sessions.grab .* /run/lucid-rdp/{port}/x11'); do
-      frames=$(readlink /proc/$pid/fd/1)
-      for each in $pid $(pgrep -x ffmpeg); do
-        if [ $each = $pid ] || [ "$(readlink /proc/$each/fd/0)" = "$frames" ]; then
-          awk '{{print "recording", $14 + $15}}' /proc/$each/stat
-        fi
+    for pid in $(pgrep -f '[l]ucid.sessions.grab {display_number(port)} '); do
+      unit=$(sed -n 's/^[0-9]*:name=systemd://p; s/^0:://p' /proc/$pid/cgroup | grep -m 1 lucid-capture@)
+      for each in $(cat /sys/fs/cgroup/systemd$unit/cgroup.procs); do
+        awk '{{print "recording", $14 + $15}}' /proc/$each/stat
       done
     done 2>/dev/null
     true

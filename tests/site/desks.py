@@ -20,7 +20,17 @@ from lucid.cli.replay import fetch_replay
 from lucid.contracts.rdp_manager import Connection
 from lucid.contracts.types import SessionPath
 from lucid.evidence.policy import Clipboard, Input
-from tests.site import desk_events, desk_figures, pictures
+from tests.site import (
+    desk_captures,
+    desk_channels,
+    desk_events,
+    desk_fanout,
+    desk_figures,
+    desk_idle,
+    desk_neighbours,
+    desk_screens,
+    pictures,
+)
 from tests.site.desk_host import HOME, ended, inside, left, nothing_left, on, verified
 
 USABLE = Input(mouse=True, keyboard=True)
@@ -125,18 +135,17 @@ async def denied(workplace: Workplace) -> dict[str, object]:
 async def churn(workplace: Workplace, times: int = 20) -> dict[str, object]:
     """Desktops opened and ended one after the other leave nothing behind."""
     policy = await workplace.policy("churn")
-    opened, ports, host = [], set(), ""
+    opened, slots = [], set()
     for _ in range(times):
         begin = time.monotonic()
         connection = await workplace.open(policy, "churn")
         opened.append(round(time.monotonic() - begin, 2))
-        ports.add(connection.port)
-        host = connection.session.host
+        slots.add((connection.session.host, connection.port))
         await workplace.end(connection.session.id)
         await workplace.until(connection.session.id, "ended")
-    for port in ports:
+    for host, port in slots:
         await nothing_left(host, port)
-    return {"median": statistics.median(opened), "opened": opened, "ports": sorted(ports)}
+    return {"median": statistics.median(opened), "opened": opened, "slots": sorted(slots)}
 
 
 async def kills(workplace: Workplace) -> dict[str, object]:
@@ -206,11 +215,20 @@ SCENARIOS: dict[str, Scenario] = {
     "denied": denied,
     "churn": churn,
     "kills": kills,
+    "captures": desk_captures.captures,
     "clock": clock,
+    "offered": desk_channels.offered,
+    "stolen": desk_channels.stolen,
+    "sizes": desk_screens.sizes,
+    "evicted": desk_neighbours.evicted,
+    "idle": desk_idle.idle,
+    "neighbours": desk_neighbours.neighbours,
     "clock for ten minutes": partial(clock, seconds=600),
     "churn of two hundred": partial(churn, times=200),
     "events": desk_events.events,
     "figures": desk_figures.figures,
+    "placement": desk_fanout.placement,
+    "losses": desk_fanout.losses,
 }
 
 

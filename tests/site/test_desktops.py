@@ -18,6 +18,8 @@ USABLE_SECONDS = 4.0
 MOST_LATE_MS = 200
 MOST_APART_MS = 3000
 """Of what the two tracks of a recording cover: one begins and ends with the other."""
+LONGEST_GAP_MS = 5000
+"""While the recorder begins anew, on a busy machine."""
 LIKE_DB = 30.0
 """Of the last frame and what the person saw: text is as legible in one as in the other."""
 
@@ -59,6 +61,12 @@ def test_a_desktop_outlives_the_services_that_see_to_it(site: Site) -> None:
 
 
 @pytest.mark.timeout(300)
+def test_each_desktop_is_recorded_by_a_user_who_sees_nothing_else(site: Site) -> None:
+    found = played(site, "captures")
+    assert found["gaps"] == {"one": ["capture_restarted"] * 2, "other": []}
+
+
+@pytest.mark.timeout(300)
 def test_what_is_recorded_is_what_was_seen_and_when(site: Site) -> None:
     found = played(site, "clock")
     assert max(map(abs, found["late_ms"])) < MOST_LATE_MS
@@ -75,3 +83,50 @@ def test_what_was_typed_and_copied_is_in_the_events_track_of_its_recording(site:
     assert [number for number, _ in found["tracks"]] == [0, 1]
     assert found["gaps"] == []
     assert abs(found["covered_ms"][0] - found["covered_ms"][1]) < MOST_APART_MS
+
+
+@pytest.mark.timeout(300)
+def test_what_a_client_brings_along_stays_outside(site: Site) -> None:
+    found = played(site, "offered")
+    assert found["mounts"] == []
+    assert not {"passwd", "offered", "thinclient_drives"} & set(found["home"])
+    assert set(found["programs"]) <= {"xinit", "Xorg", "openbox", "xterm", "sh", "bash", "xclip"}
+    assert all("chansrv" not in name and "sound" not in name for name in found["sockets"])
+    assert "pulse" not in found["sound"]
+
+
+@pytest.mark.timeout(300)
+def test_a_stolen_password_is_of_no_use_elsewhere(site: Site) -> None:
+    assert played(site, "stolen")["stranger"]
+
+
+@pytest.mark.timeout(300)
+def test_another_size_is_recorded_whole_after_a_named_gap(site: Site) -> None:
+    found = played(site, "sizes")
+    assert [size for size, _ in found["recorded"]] == found["shown"]
+    assert [_colour(corner) for _, corner in found["recorded"]] == ["red", "blue", "green", "red"]
+    assert {cause for cause, _ in found["gaps_ms"]} == {"capture_restarted"}
+    assert max(length for _, length in found["gaps_ms"]) < LONGEST_GAP_MS
+
+
+@pytest.mark.timeout(300)
+def test_the_recorder_is_not_thrown_out_unnoticed(site: Site) -> None:
+    found = played(site, "evicted")
+    gap, end = found["gap"], found["end"]
+    assert min(gap["cut_off"]) > 0, "nothing was tried"
+    assert [cause for cause, _ in gap["gaps_ms"]] == ["capture_restarted"] * len(gap["cut_off"])
+    assert max(length for _, length in gap["gaps_ms"]) < LONGEST_GAP_MS
+    assert gap["end"] == "stopped"
+    assert end["ending"] == "violation"
+    assert [(kind, state) for kind, _, state in end["violations"]] == [("recorder_ended", "final")]
+
+
+@pytest.mark.timeout(300)
+def test_two_desktops_of_a_host_reach_nothing_of_each_other(site: Site) -> None:
+    assert played(site, "neighbours")["reached"] == [{}, {}]
+
+
+def _colour(corner: list[int]) -> str:
+    """The colour that a mean of Y, Cb and Cr stands for, of those that the scenario paints."""
+    _, blue, red = corner
+    return "red" if red > 180 else "blue" if blue > 180 else "green" if max(blue, red) < 80 else "none"

@@ -8,13 +8,15 @@ management network.
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from lab.run import run
+from lucid.deploy.flows import SSH
 from tests.site import probing
 from tests.site.reachable import SECONDS, Reach, Target, differences
-from tests.site.standing import Site
+from tests.site.standing import GATEWAY_PORT, Site
 
 DROPS = "/var/log/ulog/lucid-drop.log"
 BURST, PER_MINUTE, LIMITS = 20, 12, 4  # lucid.deploy.rules, for each of two chains and IP versions
@@ -126,6 +128,24 @@ def test_a_stranger_on_a_segment_reaches_the_gateway_only(site: Site, walk: Walk
     found = probing.beside(site, stranger, "reach", asked | {"seconds": SECONDS})["root"]
     assert {(names[address], port) for address, port in found} == walk.reach.doors(administration=False)
     assert len(found) == 2, "by IPv4 and by IPv6"
+
+
+def test_of_all_65535_ports_of_an_rdp_host_without_sessions_only_ssh_answers(
+    site: Site, stranger: str
+) -> None:
+    """From the control host; to a stranger on its segment none does, RDP ports included."""
+    rdp, edge = site.lab.inventory.find("rdp"), site.lab.inventory.find("edge")[0]
+    for host in rdp:
+        units = ("systemctl", "list-units", "--all", "--no-legend", "lucid-xrdp@*", "lucid-desktop@*")
+        assert site.on(host.name, *units).stdout == "", "there is a session"
+    wanted = {("control", str(host.management.ip)): [SSH] for host in rdp}
+    wanted |= {(stranger, str(each.ip)): [] for host in rdp for each in (host.address, host.address6)}
+    wanted |= {(stranger, str(each.ip)): [GATEWAY_PORT] for each in (edge.address, edge.address6)}
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda each: probing.beside(site, each[0], "scan", each[1]), wanted)
+    assert dict(zip(wanted, found, strict=True)) == {
+        place: {"open": ports, "refused": []} for place, ports in wanted.items()
+    }
 
 
 def test_what_is_dropped_is_logged_at_a_bounded_rate(site: Site, walk: Walk) -> None:

@@ -53,13 +53,18 @@ class TestAServiceThatHangs:
 class TestLimits:
     def test_of_the_catalogue_stand_in_the_control_groups(self, site: Site) -> None:
         script = (SCRIPTS / "limits.py").read_text()
-        found: dict[str, list[int]] = {}
+        found: dict[tuple[str, str], list[int]] = {}
         for host in service_hosts(site):
             done = site.on(host, "python3", "-", *services(site, host), given=script)
-            found |= json.loads(done.stdout)
+            found |= {(host, name): limits for name, limits in json.loads(done.stdout).items()}
         assert found == {
-            name: [int(service.memory[:-1]) * BYTES[service.memory[-1]], service.cpu, MOST_TASKS]
+            (host.name, name): [
+                int(service.memory[:-1]) * BYTES[service.memory[-1]],
+                service.cpu,
+                MOST_TASKS,
+            ]
             for name, service in site.catalog.services.items()
+            for host in site.described.of_group(service.group)
         }
 
 

@@ -20,6 +20,11 @@ def test_a_recordings_clock_is_right_for_ten_minutes(site: Site) -> None:
     assert max(map(abs, late)) < MOST_LATE_MS
 
 
+def test_who_does_nothing_is_cut_off_and_nobody_else(site: Site) -> None:
+    """The policy says 60 seconds; the X server looks every few."""
+    assert 55 < played(site, "idle", seconds=400)["idle_for"] < 80
+
+
 def test_what_desktops_cost(site: Site) -> None:
     """Prints the table of docs/benchmarks.md: one desktop's share, 1280x720 at 15 frames a second."""
     found = played(site, "figures", seconds=900)

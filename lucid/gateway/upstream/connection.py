@@ -6,6 +6,7 @@ same.
 """
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import cast
@@ -18,6 +19,16 @@ HIGH_WATER = 512 * 1024
 LOW_WATER = 128 * 1024
 KEEP_SECONDS = 4.0
 """How long an idle one is kept: less than services drain, so that none is used after its server has left."""
+
+UNANSWERED_MS = 5000
+"""How long the other host's kernel may answer nothing, milliseconds. A host without power is as silent as a
+service that has much to do, but for this; and it is known before anybody's time is over."""
+ALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 3),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNANSWERED_MS),
+)
 
 
 class Connection(asyncio.Protocol):
@@ -58,6 +69,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called once."""
         self._transport = cast("asyncio.Transport", transport)
+        for option in ALIVE:
+            self._transport.get_extra_info("socket").setsockopt(*option)
 
     def data_received(self, data: bytes) -> None:
         """Called for all that comes."""
@@ -81,13 +94,15 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
         self._wake()
 
-    def connection_lost(self, _: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:
         """Called once."""
         if self._failure is None and not (self._busy and self._parser.done):
-            early = not self._received
-            self._failure = (
-                Stale("closed") if early and self._kept else Broken("closed before its answer ended")
-            )
+            if error is not None and not isinstance(error, ConnectionError):
+                self._failure = Broken(f"its host does not answer: {type(error).__name__}")
+            elif self._kept and not self._received:
+                self._failure = Stale("closed")
+            else:
+                self._failure = Broken("closed before its answer ended")
         self._stop()
 
     def pause_writing(self) -> None:

@@ -28,6 +28,8 @@ PROPERTIES = ("Id", "ControlGroup", "MemoryCurrent", "MemoryMax", "CPUUsageNSec"
 UNKNOWN = 2**64 - 1
 """What systemd answers for a counter that it does not keep."""
 SPANS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
+_OF_A_CONNECTION = re.compile(r"@[0-9]+-[0-9_]+-[0-9]+\.service")
+"""Names of units that a socket has made for one connection: each name once, so they would fill a database."""
 _SPAN = re.compile(r"([0-9.]+)(us|ms|s|min)")
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})?( .*)")
 
@@ -56,10 +58,13 @@ class Service:
 
 
 def parse_units(text: str) -> Iterator[Unit]:
-    """The running units in the answer of `systemctl show`: blocks of NAME=VALUE between empty lines."""
+    """The running units in the answer of `systemctl show`: blocks of NAME=VALUE between empty lines.
+
+    Those of single connections are left out; their slice has their sum.
+    """
     for block in text.strip().split("\n\n"):
         found = dict(line.partition("=")[::2] for line in block.splitlines())
-        if found.get("ControlGroup"):
+        if found.get("ControlGroup") and not _OF_A_CONNECTION.search(found["Id"]):
             nanoseconds = _count(found.get("CPUUsageNSec", ""))
             yield Unit(
                 name=found["Id"],
