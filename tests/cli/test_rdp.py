@@ -90,7 +90,18 @@ class TestPolicies:
         shown = json.loads((await lucid("policy", "show", "office", "--json")).stdout)
         signed = trust.verify(shown["envelope"].encode())
         assert (shown["id"], shown["sha256"]) == (made.stdout.strip(), trust.digest(signed))
-        assert trust.allowed(signed) == ()
+        assert trust.allowed(signed) == trust.recorded(signed) == ()
+
+    async def test_say_what_they_have_recorded_beside_the_picture(self, lucid: Lucid, tmp_path: Path) -> None:
+        file = tmp_path / "watched.toml"
+        await lucid("policy", "new", str(file))
+        text = file.read_text().replace('name = "office"', 'name = "watched"')
+        file.write_text(text.replace("input = false ", "input = true "))
+        made = await lucid("policy", "set", str(file))
+        said = "recorded beside the picture: keys, clicks and movements"
+        assert said in " ".join(made.stderr.split())
+        shown = " ".join((await lucid("policy", "show", "watched")).stdout.split())
+        assert "records the picture, keys, clicks and movements" in shown
 
     async def test_are_replaced_by_their_id(self, lucid: Lucid, tmp_path: Path) -> None:
         file = written(tmp_path, 'name = "home"\n[input]\nkeyboard = true\n')
