@@ -1,6 +1,7 @@
 """A person at an RDP client: FreeRDP on a display of its own, a keyboard and a mouse."""
 
 import os
+import secrets
 import subprocess
 import tempfile
 import time
@@ -81,8 +82,13 @@ class Person:
 
 @contextmanager
 def seated(size: str = SCREEN) -> Iterator[Person]:
-    """A person at a display without anything on it, of this size. Raises Failure if it does not start."""
-    with desktop.started(["sleep", "infinity"], size) as screen, tempfile.TemporaryDirectory() as scratch:
+    """A person at a display without anything on it. Raises Failure if it does not start."""
+    # Far from what servers pick, which do not see those of other network namespaces and take their sockets.
+    number = 1000 + secrets.randbelow(20_000)
+    with (
+        desktop.started(["sleep", "infinity"], size, number) as screen,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
         xauthority = Path(scratch) / "xauthority"
         write_cookie(xauthority, screen.number, screen.cookie)
         yield Person(os.environ | {"DISPLAY": screen.name, "XAUTHORITY": str(xauthority), "HOME": scratch})

@@ -59,6 +59,13 @@ class Workplace:
         """Ends a desktop."""
         return await self.api.call(manager.END, SessionPath(session))
 
+    async def end_all(self) -> None:
+        """Ends every desktop of this person's."""
+        found = await self.api.call(manager.LIST, manager.RdpSessionsQuery(limit=100))
+        for desktop in found.sessions:
+            if desktop.state not in {"ending", "ended"}:
+                await self.end(desktop.id)
+
     async def desktop(self, session: str) -> RdpSession:
         """A desktop as it is now."""
         return await self.api.call(manager.GET, SessionPath(session))

@@ -56,10 +56,11 @@ def existing(display: str) -> Desktop:
 
 
 @contextlib.contextmanager
-def started(command: Sequence[str], size: str) -> Iterator[Desktop]:
+def started(command: Sequence[str], size: str, number: int | None = None) -> Iterator[Desktop]:
     """Runs `command` on an X server of its own; both end with the context. Raises Failure.
 
-    The server listens on no network, has a random cookie, and picks a display number that is free.
+    The server listens on no network, has a random cookie, and picks a display number that is free, unless it
+    is given one. It looks for those that are taken in its own network namespace.
     """
     for program in (SERVER, command[0]):
         if shutil.which(program) is None:
@@ -70,7 +71,7 @@ def started(command: Sequence[str], size: str) -> Iterator[Desktop]:
         xauthority = Path(scratch) / "xauthority"
         # The number isn't known yet; a server takes every cookie of its file whatever number stands there.
         write_cookie(xauthority, 0, cookie)
-        server, number = _start_server(processes, xauthority, size, Path(scratch) / "server.log")
+        server, number = _start_server(processes, xauthority, size, Path(scratch) / "server.log", number)
         write_cookie(xauthority, number, cookie)
         env = os.environ | {"DISPLAY": f":{number}", "XAUTHORITY": str(xauthority)}
         running = processes.start(command[0], command, Path(scratch) / "command.log", env)
@@ -81,10 +82,20 @@ def started(command: Sequence[str], size: str) -> Iterator[Desktop]:
             server.stop(STOP_SECONDS)
 
 
-def _start_server(processes: Processes, xauthority: Path, size: str, log: Path) -> tuple[Process, int]:
+def _start_server(
+    processes: Processes, xauthority: Path, size: str, log: Path, number: int | None
+) -> tuple[Process, int]:
     """The server and its display number, which it writes into a pipe when it is ready."""
     reading, writing = os.pipe()
-    argv = [SERVER, "-displayfd", str(writing), "-screen", "0", f"{size}x24"]
+    argv = [
+        SERVER,
+        *([] if number is None else [f":{number}"]),
+        "-displayfd",
+        str(writing),
+        "-screen",
+        "0",
+        f"{size}x24",
+    ]
     argv += ["-nolisten", "tcp", "-auth", str(xauthority), "-noreset"]
     try:
         server = processes.start(SERVER, argv, log, pass_fds=[writing])

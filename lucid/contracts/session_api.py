@@ -6,7 +6,7 @@ import msgspec
 
 from lucid.contracts.managed_sessions import CreateManaged, StartManaged
 from lucid.contracts.session_pipeline import Pipeline
-from lucid.contracts.session_recorder import Cookie, Display
+from lucid.contracts.session_recorder import Cookie, Display, StopRecording
 from lucid.contracts.types import (
     Count,
     FrameRate,
@@ -416,7 +416,7 @@ START_MANAGED = Route(
     errors=(*_STATE, Code.CONFLICT), idempotent=True, callers=("session-controller",),
 )  # fmt: skip
 STOP_MANAGED = Route(
-    SERVICE, "POST", "/managed-sessions/{session}/stop", SessionPath, Nothing, Session,
+    SERVICE, "POST", "/managed-sessions/{session}/stop", StopRecording, Nothing, Session,
     "End the recording of a desktop; one that has ended is no error", errors=_STATE, idempotent=True,
     callers=("rdp-manager", "session-controller"),
 )  # fmt: skip

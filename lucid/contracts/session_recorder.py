@@ -63,11 +63,15 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
 
 
+Stop = Literal["stopped", "violation"]
+"""Why a recording is told to end."""
+
+
 class StopRecording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which recording to end, and what its manifest will say why. The first reason stands."""
 
     session: SessionId
-    reason: Literal["stopped", "violation"] = "stopped"
+    reason: Stop = "stopped"
 
 
 START = Route(

@@ -4,6 +4,7 @@ from pymongo.errors import PyMongoError
 
 from lucid.contracts import session_api
 from lucid.contracts import session_controller as controller
+from lucid.contracts.session_recorder import StopRecording
 from lucid.contracts.types import SessionPath
 from lucid.kit.client import ServiceClient
 from lucid.kit.errors import LucidError, NotFound
@@ -67,7 +68,8 @@ class Ender:
 
     async def _give_up_recording(self, path: SessionPath) -> None:
         try:
-            await self._client.call(session_api.STOP_MANAGED, path, seconds=END_SECONDS)
+            stop = StopRecording(path.session)
+            await self._client.call(session_api.STOP_MANAGED, stop, seconds=END_SECONDS)
         except NotFound:
             pass
         except LucidError as error:

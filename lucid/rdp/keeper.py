@@ -204,8 +204,10 @@ class Keeper:
             await self.book.change(session, life.reported)
 
     async def _stop(self, record: Record) -> None:
-        session = record.session
-        if record.recorded and await self._done(session, "the recording", self.peers.stop_recording(session)):
+        session, reason = record.session, life.reason(record)
+        if not record.recorded:
+            return
+        if await self._done(session, "the recording", self.peers.stop_recording(session, reason)):
             await self.book.change(session, life.stopped)
 
     async def _done(self, session: str, what: str, step: Awaitable[None]) -> bool:

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from lucid.contracts.session_controller import Begin, Ending, RdpSession, State
+from lucid.contracts.session_recorder import Stop
 from lucid.contracts.types import SessionId
 from lucid.contracts.xrdp import Slot
 
@@ -145,8 +146,14 @@ def ended(record: Record, boot: str, now: float, now_ms: int) -> Record:
 
 
 def has_last_frame(record: Record) -> bool:
-    """Whether its recording still runs, as far as is known, and so is to be ended before its desktop."""
-    return record.recorded and record.ending not in {"violation", "not_recorded"}
+    """Whether its recorder answers, as far as is known, and so is to end the recording before the desktop."""
+    lost = record.violation is not None and record.violation.kind == "recorder_lost"
+    return record.recorded and not lost and record.ending != "not_recorded"
+
+
+def reason(record: Record) -> Stop:
+    """Why its recording is to end, as its manifest will have it."""
+    return "violation" if record.ending == "violation" else "stopped"
 
 
 def stopped(record: Record) -> Record:

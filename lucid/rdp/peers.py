@@ -76,10 +76,11 @@ class Peers:
         start = StartManaged(display=shown.display, cookie=shown.cookie, host=self.host)
         await self.client.call(session_api.START_MANAGED, SessionPath(session), start, seconds=START_SECONDS)
 
-    async def stop_recording(self, session: str) -> None:
+    async def stop_recording(self, session: str, reason: session_recorder.Stop) -> None:
         """Ends the recording. One that session-api does not have, or closes by itself, has ended."""
+        stop = session_recorder.StopRecording(session, reason)
         try:
-            await self.client.call(session_api.STOP_MANAGED, SessionPath(session), seconds=STEP_SECONDS)
+            await self.client.call(session_api.STOP_MANAGED, stop, seconds=STEP_SECONDS)
         except NotFound:
             return
         except Conflict as error:

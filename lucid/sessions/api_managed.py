@@ -103,7 +103,7 @@ async def _start(call: Call, path: SessionPath, body: StartManaged) -> Document:
 
 
 @handlers.on(contract.STOP_MANAGED)
-async def stop(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
+async def stop(call: Call, params: recorder.StopRecording, _: Nothing) -> contract.Session:
     """Ends the recording. One that never began is not to begin any more; one that has ended is no error."""
     store, record = call.app[STORE], await _managed(call, params.session)
     if record["state"] == "created":
@@ -113,9 +113,7 @@ async def stop(call: Call, params: SessionPath, _: Nothing) -> contract.Session:
     if record["state"] not in UNDER_WAY:
         return view(record)
     try:
-        recording = await call.app[CLIENT].call(
-            recorder.STOP, recorder.StopRecording(params.session), host=record["host"]
-        )
+        recording = await call.app[CLIENT].call(recorder.STOP, params, host=record["host"])
     except NotFound:
         if record["state"] == "starting":
             return view(await store.move(params.session, "failed", error="ended while it was starting"))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from lucid.contracts import session_recorder as contract
+from lucid.contracts.session_recorder import Stop
 from lucid.evidence.manifest import EndReason, GapCause
 from lucid.kit.logs import log
 from lucid.sessions import recording_state as rules
@@ -21,7 +22,7 @@ from lucid.sessions.listening import Listener
 from lucid.sessions.recorder_encoder import CaptureSettings, Quality
 from lucid.sessions.recorder_session_spool import SessionSpool
 from lucid.sessions.recording_errors import DisplayError, RecordingError, SpoolFullError
-from lucid.sessions.recording_state import State, Stop
+from lucid.sessions.recording_state import State
 
 RESTARTS = 5
 """Captures of a track in a row that end without a chunk before the recording gives up."""

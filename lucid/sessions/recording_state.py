@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from lucid.contracts.session_recorder import StartRecording
+from lucid.contracts.session_recorder import StartRecording, Stop
 from lucid.evidence.checks import HOLE_LIMIT_MS
 from lucid.evidence.manifest import EndReason, Gap, GapCause
 
@@ -19,8 +19,6 @@ MOST_GAPS = 1000
 """A recording with more interruptions than a manifest can name ends instead."""
 
 Phase = Literal["recording", "paused", "finishing", "finished", "failed"]
-Stop = Literal["stopped", "violation"]
-"""Why a recording was told to end."""
 UNDER_WAY: frozenset[Phase] = frozenset({"recording", "paused"})
 
 

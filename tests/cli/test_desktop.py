@@ -22,6 +22,15 @@ class TestADesktopOfItsOwn:
             assert not await display_answers(found.number, None)
             assert not await display_answers(found.number, secrets.token_bytes(16))
 
+    async def test_has_the_number_that_it_is_given_and_nobody_elses(self) -> None:
+        number = 30_000 + secrets.randbelow(10_000)
+        with desktop.started(["sleep", "99"], "320x240", number) as found:
+            assert found.number == number
+            assert await display_answers(number, found.cookie)
+            with pytest.raises(Failure), desktop.started(["sleep", "99"], "320x240", number):
+                pass
+            assert await display_answers(number, found.cookie)
+
     async def test_lets_the_command_draw_and_ends_both_with_the_context(self) -> None:
         with desktop.started(["xclock"], "320x240") as found:
             assert found.command is not None

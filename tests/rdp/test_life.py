@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucid.contracts.session_controller import Begin, Ending, State
+from lucid.contracts.session_controller import Begin, State
 from lucid.contracts.xrdp import Slot
 from lucid.evidence.policy import TrustPolicy
 from lucid.rdp import judging, life
@@ -324,10 +324,23 @@ class TestOrphans:
         assert life.at_port(PORT, {SESSION: record(state="ended")}) is None
 
 
-@pytest.mark.parametrize(("ending", "expected"), [("requested", True), ("violation", False)])
-def test_only_a_recording_that_runs_holds_up_the_end(ending: Ending, expected: bool) -> None:
-    assert life.has_last_frame(life.ending(record(), End(ending, "x"), 1)) is expected
-    assert not life.has_last_frame(life.ending(record(recorded=False), End(ending, "x"), 1))
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        (End("requested", "x"), True),
+        (End("not_recorded", "x"), False),
+        (End("violation", "x", "recorder_ended"), True),
+        (End("violation", "x", "recorder_lost"), False),
+    ],
+)
+def test_only_a_recorder_that_answers_holds_up_the_end(end: End, expected: bool) -> None:
+    assert life.has_last_frame(life.ending(record(), end, 1)) is expected
+    assert not life.has_last_frame(life.ending(record(recorded=False), end, 1))
+
+
+def test_the_manifest_is_to_say_what_was_a_violation() -> None:
+    assert life.reason(life.ending(record(), End("violation", "x", "recorder_ended"), 1)) == "violation"
+    assert life.reason(life.ending(record(), End("requested", "x"), 1)) == "stopped"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from lucid.contracts import blockchain_engine as engine
 from lucid.contracts import session_api as contract
 from lucid.contracts import session_recorder as recorder
 from lucid.contracts.managed_sessions import CreateManaged, StartManaged
+from lucid.contracts.session_recorder import StopRecording
 from lucid.contracts.types import SessionPath
 from lucid.evidence import policy as policies
 from lucid.evidence import trust as trust_file
@@ -84,7 +85,7 @@ class Cluster:
 
     async def stop(self, session: str) -> contract.Session:
         """Ends the recording."""
-        return await self.controller.call(contract.STOP_MANAGED, SessionPath(session))
+        return await self.controller.call(contract.STOP_MANAGED, StopRecording(session))
 
     async def get(self, session: str) -> contract.Session:
         """The session."""
@@ -162,9 +163,10 @@ class TestBooks:
         own = await alice.create(name="her own")
         with pytest.raises(Conflict):
             await cluster.create(owner, session=own)
-        for route in (contract.GET_MANAGED, contract.STOP_MANAGED):
-            with pytest.raises(NotFound, match="no managed session"):
-                await cluster.controller.call(route, SessionPath(own))
+        with pytest.raises(NotFound, match="no managed session"):
+            await cluster.controller.call(contract.GET_MANAGED, SessionPath(own))
+        with pytest.raises(NotFound, match="no managed session"):
+            await cluster.controller.call(contract.STOP_MANAGED, StopRecording(own))
         assert (await alice.get(name)).host == "rdp2"
         assert (await alice.get(own)).host is None
 
@@ -191,9 +193,10 @@ class TestBooks:
         for who in (gateway, cluster.manager):
             with pytest.raises(Forbidden):
                 await who.call(contract.START_MANAGED, path, start)
-        for route in (contract.GET_MANAGED, contract.STOP_MANAGED):
-            with pytest.raises(Forbidden):
-                await gateway.call(route, path)
+        with pytest.raises(Forbidden):
+            await gateway.call(contract.GET_MANAGED, path)
+        with pytest.raises(Forbidden):
+            await gateway.call(contract.STOP_MANAGED, StopRecording(made.id))
         body = CreateManaged(
             session=str(uuid.uuid4()), owner=made.owner, name="", frame_rate=1, quality="low",
             max_bytes=1024**2, retention_days=1, trust=TRUST, host="rdp2",
@@ -203,7 +206,7 @@ class TestBooks:
                 await who.call(contract.CREATE_MANAGED, NOTHING, body)
         assert (await cluster.get(made.id)).state == "created"
         # Whoever opens desktops gives up what it has opened and no host began.
-        assert (await cluster.manager.call(contract.STOP_MANAGED, path)).state == "failed"
+        assert (await cluster.manager.call(contract.STOP_MANAGED, StopRecording(made.id))).state == "failed"
 
     async def test_its_owner_may_name_it_and_neither_steer_nor_change_it(
         self, house: Deployment, cluster: Cluster, alice: Person
@@ -283,7 +286,7 @@ class TestARecording:
         await asyncio.sleep(2.5)
         await house.stop(f"session-recorder@{there}")
         with pytest.raises(Unavailable):  # less time than until it is given up
-            await cluster.controller.call(contract.STOP_MANAGED, SessionPath(dying.id), seconds=1)
+            await cluster.controller.call(contract.STOP_MANAGED, StopRecording(dying.id), seconds=1)
         ended = await cluster.ended(dying.id)
         assert (ended.state, ended.end_reason) == ("completed", "recorder_lost")
         report = await proved(alice, dying.id)

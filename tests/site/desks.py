@@ -236,7 +236,12 @@ async def main(name: str) -> None:
     """Runs one of them as whoever runs the lab."""
     state = here().state
     async with gateway(state).open() as api:
-        found = await SCENARIOS[name](Workplace(api, signing_key(state / "owner.key")))
+        workplace = Workplace(api, signing_key(state / "owner.key"))
+        try:
+            found = await SCENARIOS[name](workplace)
+        except BaseException:
+            await workplace.end_all()  # the next one is not to fail for this one's
+            raise
     print(json.dumps(found))  # noqa: T201 - for whoever runs this
 
 

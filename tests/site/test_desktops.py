@@ -117,7 +117,7 @@ def test_the_recorder_is_not_thrown_out_unnoticed(site: Site) -> None:
     assert [cause for cause, _ in gap["gaps_ms"]] == ["capture_restarted"] * len(gap["cut_off"])
     assert max(length for _, length in gap["gaps_ms"]) < LONGEST_GAP_MS
     assert gap["end"] == "stopped"
-    assert end["ending"] == "violation"
+    assert (end["ending"], end["end"]) == ("violation", "violation")
     assert [(kind, state) for kind, _, state in end["violations"]] == [("recorder_ended", "final")]
 
 
