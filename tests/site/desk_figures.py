@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from lab import person
 from lab.workplace import Workplace
-from lucid.contracts.rdp_manager import Connection, Policy
+from lucid.contracts.rdp_manager import Connection
 from lucid.contracts.xrdp import display_number
 from lucid.evidence.policy import Input
 from tests.site.desk_host import on, verified
@@ -40,17 +40,6 @@ async def figures(workplace: Workplace) -> dict[str, object]:
     Each is a row.
     """
     policy = await workplace.policy("figures", input=Input(mouse=True, keyboard=True), session_seconds=3600)
-    _, *others = await workplace.hosts()
-    for host in others:
-        await workplace.drain(host.name)
-    try:
-        return await _rows(workplace, policy)
-    finally:
-        for host in others:
-            await workplace.drain(host.name, draining=False)
-
-
-async def _rows(workplace: Workplace, policy: Policy) -> dict[str, object]:
     rows: dict[str, object] = {}
     for kind, count, command in (
         ("idle", IDLE, ""),

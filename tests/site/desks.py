@@ -210,23 +210,39 @@ async def clock(workplace: Workplace, seconds: int = 60) -> dict[str, object]:
     return {"late_ms": late, "likeness_db": pictures.likeness(recording, picture)}
 
 
+def on_one_host(scenario: Scenario) -> Scenario:
+    """The same, while only one host is given desktops: what one of them is to the other can be seen there."""
+
+    async def alone(workplace: Workplace) -> dict[str, object]:
+        _, *others = await workplace.hosts()
+        for host in others:
+            await workplace.drain(host.name)
+        try:
+            return await scenario(workplace)
+        finally:
+            for host in others:
+                await workplace.drain(host.name, draining=False)
+
+    return alone
+
+
 SCENARIOS: dict[str, Scenario] = {
     "work": work,
     "denied": denied,
     "churn": churn,
     "kills": kills,
-    "captures": desk_captures.captures,
+    "captures": on_one_host(desk_captures.captures),
     "clock": clock,
     "offered": desk_channels.offered,
     "stolen": desk_channels.stolen,
     "sizes": desk_screens.sizes,
     "evicted": desk_neighbours.evicted,
     "idle": desk_idle.idle,
-    "neighbours": desk_neighbours.neighbours,
+    "neighbours": on_one_host(desk_neighbours.neighbours),
     "clock for ten minutes": partial(clock, seconds=600),
     "churn of two hundred": partial(churn, times=200),
     "events": desk_events.events,
-    "figures": desk_figures.figures,
+    "figures": on_one_host(desk_figures.figures),
     "placement": desk_fanout.placement,
     "losses": desk_fanout.losses,
 }
