@@ -375,7 +375,7 @@ WATCH = Route(
     SERVICE, "GET", "/sessions/{session}/watch", WatchQuery, Nothing, Stream,
     "Stored chunks of the picture, also while the session is being recorded; each is fragmented MP4 that"
     " plays alone", access=Access.USER,
-    errors=(*_STATE, Code.OUT_OF_RANGE, Code.EXTERNAL), media="video/mp4",
+    errors=(*_STATE, Code.EXTERNAL), media="video/mp4",
 )  # fmt: skip
 ERASE = Route(
     SERVICE, "DELETE", "/sessions/{session}", SessionPath, Nothing, Session,

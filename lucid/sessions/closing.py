@@ -103,8 +103,10 @@ def holes(decoded: list[Leaf], tracks: Iterable[int] = ()) -> tuple[Gap, ...]:
     """The stretches in which nothing of a track was captured; the recorder knew why.
 
     Between its chunks; and, where there are several tracks, from the end of one to the end of all. Of one of
-    `tracks` without a chunk everything is missing.
+    `tracks` without a chunk everything is missing. Where there is no chunk nothing was begun.
     """
+    if not decoded:
+        return ()
     found = []
     begin, end_of_all = min(leaf.start_ms for leaf in decoded), max(leaf.end_ms for leaf in decoded)
     ends: dict[int, int] = dict.fromkeys(set(tracks) - {leaf.track for leaf in decoded}, begin)

@@ -8,7 +8,7 @@ from lucid.contracts.types import ChunkPath
 from lucid.evidence.bundle import ChunkKey
 from lucid.evidence.leaf import Leaf
 from lucid.kit.client import ServiceClient
-from lucid.kit.errors import Code, Invalid
+from lucid.kit.errors import Code, Invalid, NotFound
 from lucid.sessions.recording_state import PICTURE
 
 KEYS_AT_ONCE = 8
@@ -35,13 +35,11 @@ def select(leaves: Sequence[Leaf], start_ms: int, end_ms: int) -> list[Leaf]:
 
 
 def pictures(stored: Iterable[Leaf], first: int, limit: int) -> list[Leaf]:
-    """At most `limit` chunks of the picture from the one with index `first` on. Raises Invalid 1004."""
+    """At most `limit` chunks of the picture from the one with index `first` on. Raises NotFound."""
     of_it = [leaf for leaf in stored if leaf.track == PICTURE]
     found = [leaf for leaf in of_it if first <= leaf.index < first + limit]
     if not found:
-        raise Invalid(
-            f"first: the picture has {len(of_it)} chunks so far, counted from 0", code=Code.OUT_OF_RANGE
-        )
+        raise NotFound(f"first: the picture has {len(of_it)} chunks so far, counted from 0")
     return found
 
 

@@ -27,6 +27,11 @@ def gaps(leaves: list[Leaf], tracks: set[int]) -> list[tuple[int, int, int]]:
     return [(gap.track, gap.start_ms, gap.end_ms) for gap in found]
 
 
+def test_before_the_first_chunk_nothing_is_missing() -> None:
+    assert gaps([], set()) == []
+    assert gaps([], BOTH) == []
+
+
 def test_a_picture_alone_has_the_holes_between_its_chunks() -> None:
     assert gaps(PICTURES, {PICTURE}) == []
     assert gaps([PICTURES[0], leaf(PICTURE, 1, 13_000, 20_000)], {PICTURE}) == [(0, 10_000, 13_000)]
