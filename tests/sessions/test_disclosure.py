@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from lucid.evidence.leaf import Leaf
-from lucid.kit.errors import Invalid
+from lucid.kit.errors import Invalid, NotFound
 from lucid.sessions.disclosure import pictures, select
 from tests.evidence.world import SESSION
 
@@ -56,7 +56,7 @@ def test_pictures_are_those_of_their_track_alone() -> None:
     other = msgspec.structs.replace(LEAVES[1], track=1)
     assert [found.index for found in pictures([*LEAVES, other], 1, 2)] == [1, 2]
     assert [found.index for found in pictures(LEAVES, 3, 20)] == [3]
-    with pytest.raises(Invalid, match="4 chunks so far"):
+    with pytest.raises(NotFound, match="4 chunks so far"):
         pictures([*LEAVES, other], 4, 1)
 
 
