@@ -16,10 +16,15 @@ from pymongo.asynchronous import pool
 from lucid.dev import servers
 from lucid.dev.processes import Processes
 from tests.cli.command import RunningStack, start_stack
+from tests.lanes import pytest_collection_modifyitems, pytest_runtest_protocol
+
+__all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol"]
 
 # Tests run beside a stack that is in use, and beside each other: on ports of their own, with a quick chain.
 # Steps of 200 keep the ports of two stacks apart; the highest stay below those of outgoing connections.
-os.environ["LUCID_PORT_OFFSET"] = str(1000 + 200 * (os.getpid() % 24))
+_lane = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+os.environ["LUCID_PORT_OFFSET"] = str(1000 + 200 * ((2 * _run + _lane) % 24))
 os.environ |= {"BLOCK_TIME_SECONDS": "1", "ANCHOR_INTERVAL_SECONDS": "3"}
 
 

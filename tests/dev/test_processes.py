@@ -11,6 +11,8 @@ import pytest
 from lucid.dev.processes import Processes
 from tests.dev.waiting import runs, until
 
+pytestmark = pytest.mark.quiet
+
 PARENT_AND_CHILD = "sleep 99 & echo $$ $! > $0.new; mv $0.new $0; wait"
 
 

@@ -25,6 +25,8 @@ from tests.sessions.people import Person, person
 from tests.sessions.screens import Screen
 from tests.sessions.waiting import until
 
+pytestmark = pytest.mark.quiet
+
 HOUR_MS = 3_600_000
 
 

@@ -24,6 +24,8 @@ from tests.faults.recordings import BEHIND, STORES, begin, kill_encoder, proved,
 from tests.sessions.screens import Screen
 from tests.sessions.waiting import until
 
+pytestmark = pytest.mark.quiet
+
 ANSWER_SECONDS = 9.0
 """A hung primary is given up after four seconds; the rest is for a busy machine."""
 

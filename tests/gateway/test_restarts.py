@@ -9,6 +9,8 @@ from lucid.dev.processes import Processes
 from tests.faults.seeds import seeded
 from tests.gateway.restless import restless
 
+pytestmark = pytest.mark.quiet
+
 
 @pytest.mark.timeout(180)
 async def test_restarts_and_a_failover_of_redis_are_noticed_by_nobody(

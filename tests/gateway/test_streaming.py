@@ -12,6 +12,8 @@ from tests.auth.live import Deployment
 from tests.gateway.running import Gateway
 from tests.gateway.streams import MIB, downloaded, flat, streaming, uploaded, url, watched
 
+pytestmark = pytest.mark.quiet
+
 DOWNLOAD_MIB, UPLOAD_MIB = 400, 100
 """tests/soak has 10 GB."""
 

@@ -28,6 +28,8 @@ from tests.auth.live import BOOTSTRAP_TOKEN, PASSWORD, Deployment, make_certific
 from tests.gateway.six_services import INVENTORY, Front, standing, variables
 from tests.sessions.waiting import until
 
+pytestmark = pytest.mark.quiet
+
 API = contract.PREFIX
 BEHIND = {
     "auth": "/api/auth", "sample": "/api/samples", "storage": "/api/storage", "template": "/api/templates",

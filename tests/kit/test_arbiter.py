@@ -12,6 +12,8 @@ import pytest
 
 from tests.kit.worker_process import free_port, service
 
+pytestmark = pytest.mark.quiet
+
 WATCHED = {"WATCHDOG_USEC": "1000000"}
 
 

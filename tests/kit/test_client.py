@@ -17,6 +17,8 @@ from tests.kit import parrot
 from tests.kit.live import HOST, House
 from tests.kit.parrot import COUNTS, Note, Words
 
+pytestmark = pytest.mark.quiet
+
 
 @pytest.fixture
 async def served(house: House) -> AsyncIterator[House]:

@@ -9,6 +9,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from lucid.kit.draining import DRAINING, Draining, install
 
+pytestmark = pytest.mark.quiet
+
 Client = TestClient[web.Request, web.Application]
 
 

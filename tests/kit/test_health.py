@@ -12,6 +12,8 @@ from lucid.kit.health import CHECKS
 from tests.kit import parrot
 from tests.kit.live import Asker, House
 
+pytestmark = pytest.mark.quiet
+
 
 async def fine() -> None:
     await asyncio.sleep(0.02)

@@ -19,6 +19,8 @@ from lucid.kit.client import variable
 from lucid.kit.tls import TlsConfig, internal_name
 from tests.kit.live import HOST, House
 
+pytestmark = pytest.mark.quiet
+
 GATEWAY = catalog.load().services["api-gateway"]
 HAND_OVER = """
 import os, sys

@@ -20,6 +20,8 @@ from tests.kit import parrot
 from tests.kit.live import Asker, House
 from tests.kit.parrot import Note, Text
 
+pytestmark = pytest.mark.quiet
+
 KEY = web.AppKey("database", mongo.Database)
 handlers = Handlers()
 

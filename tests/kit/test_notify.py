@@ -11,6 +11,8 @@ import pytest
 
 from lucid.kit.notify import Notifier
 
+pytestmark = pytest.mark.quiet
+
 
 @pytest.fixture(params=["path", "abstract"])
 def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, socket.socket]]:

@@ -16,6 +16,8 @@ from lucid.kit.redis import REDIS, RedisError, RedisSettings
 from lucid.kit.settings import SettingsError
 from tests.kit import parrot
 
+pytestmark = pytest.mark.quiet
+
 
 def plain(url: str) -> RedisSettings:
     """Settings of a service on one machine: no certificate is looked at, no password needed."""

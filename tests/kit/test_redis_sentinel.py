@@ -23,6 +23,8 @@ from lucid.kit.settings import Secret, SettingsError
 from tests.kit import parrot
 from tests.kit.redis_site import ADDRESS, SERVICE, Host, RedisSite, wait
 
+pytestmark = pytest.mark.quiet
+
 KEY = f"lucid:{SERVICE}:key"
 FAILOVER_SECONDS = 20
 

@@ -16,6 +16,8 @@ from lucid.kit.health import CHECKS
 from lucid.kit.tasks import TASKS, Tasks, to_its_end
 from tests.kit import parrot
 
+pytestmark = pytest.mark.quiet
+
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:

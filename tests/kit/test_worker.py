@@ -22,6 +22,8 @@ from lucid.kit.tls import client_context, internal_name
 from lucid.kit.worker import ServeOptions
 from tests.kit.worker_process import free_port, listening, service, until
 
+pytestmark = pytest.mark.quiet
+
 QUICK = {"drain_seconds": 2, "graceful_timeout": 10}
 
 

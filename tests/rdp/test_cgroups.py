@@ -13,6 +13,8 @@ from lucid.rdp.cgroup_files import MICROSECONDS, NANOSECONDS
 from lucid.rdp.cgroups import Cgroups, Usage
 from tests.rdp import captured, groups
 
+pytestmark = pytest.mark.quiet
+
 PORT = 13390
 UNIT = f"lucid-xrdp@{PORT}.service"
 TOP = Path(*slots.PARENTS)

@@ -19,7 +19,7 @@ from tests.faults.hosts import Hosts
 from tests.rdp.site import CLIENT, CONTROLLER, Site, unknown, wait
 from tests.sessions.waiting import until
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.quiet, pytest.mark.asyncio(loop_scope="module")]
 
 
 async def refusal(asked: Awaitable[object]) -> LucidError:

@@ -24,7 +24,7 @@ from tests.sessions.waiting import until
 
 LOST_SECONDS = 1.5
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.quiet, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -6,10 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from lucid.sessions.capture import Capture
 from lucid.sessions.recorder_encoder import CaptureSettings
 from tests.sessions.painter import BLACK, BLUE, GREEN, RED, WHITE, Colour, Frame, Painter, decoded
 from tests.sessions.screens import Screen
+
+pytestmark = pytest.mark.quiet
 
 RATE = 15
 PATCH = (20, 40, 120, 60)

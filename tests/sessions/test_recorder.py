@@ -29,6 +29,8 @@ from tests.sessions.capture_units import accepting
 from tests.sessions.screens import Screen
 from tests.sessions.waiting import until
 
+pytestmark = pytest.mark.quiet
+
 CHAIN = ("blockchain-engine", "session-anchoring")
 STORES = ("session-storage", "chunk-processor", "session-pipeline")
 NOISE = "xterm -geometry 100x40 -e 'while :; do head -c 3000 /dev/urandom | base64; done'"

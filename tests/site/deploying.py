@@ -1,4 +1,4 @@
-"""Deploys the site that all tests here share, while tests run that do not mind a busy machine."""
+"""Deploys the site that all tests here share."""
 
 import os
 import sys
@@ -11,13 +11,6 @@ from lab import inventory, journey, lifecycle, machine
 from lab.place import INVENTORY, REPOSITORY, Lab
 from lucid.dev.processes import Processes
 
-BESIDE = frozenset(
-    {
-        *("api", "auth", "blocks", "cli", "deploy", "evidence", "forgeries", "fuzz", "journey", "roles"),
-        "verifier",
-    }
-)
-"""Directories of tests that measure no time, and so may run beside a deployment."""
 SECONDS = 1800
 
 

@@ -47,6 +47,7 @@ def test_what_a_policy_does_not_name_does_not_get_through(site: Site) -> None:
     assert "typed" not in played(site, "denied")["home"]
 
 
+@pytest.mark.quiet
 @pytest.mark.timeout(420)
 def test_twenty_desktops_leave_nothing_behind(site: Site) -> None:
     assert played(site, "churn", seconds=400)["median"] < USABLE_SECONDS
@@ -66,6 +67,7 @@ def test_each_desktop_is_recorded_by_a_user_who_sees_nothing_else(site: Site) ->
     assert found["gaps"] == {"one": ["capture_restarted"] * 2, "other": []}
 
 
+@pytest.mark.quiet
 @pytest.mark.timeout(300)
 def test_what_is_recorded_is_what_was_seen_and_when(site: Site) -> None:
     found = played(site, "clock")
@@ -100,6 +102,7 @@ def test_a_stolen_password_is_of_no_use_elsewhere(site: Site) -> None:
     assert played(site, "stolen")["stranger"]
 
 
+@pytest.mark.quiet
 @pytest.mark.timeout(300)
 def test_another_size_is_recorded_whole_after_a_named_gap(site: Site) -> None:
     found = played(site, "sizes")
@@ -109,6 +112,7 @@ def test_another_size_is_recorded_whole_after_a_named_gap(site: Site) -> None:
     assert max(length for _, length in found["gaps_ms"]) < LONGEST_GAP_MS
 
 
+@pytest.mark.quiet
 @pytest.mark.timeout(300)
 def test_the_recorder_is_not_thrown_out_unnoticed(site: Site) -> None:
     found = played(site, "evicted")

@@ -19,6 +19,8 @@ from lucid.gateway.limits.script import LEAST_SHARE
 from lucid.gateway.limits.tiers import Tier
 from tests.gateway.limits.sites import PATIENT_SECONDS, connection, tier
 
+pytestmark = pytest.mark.quiet
+
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:

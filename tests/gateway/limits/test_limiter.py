@@ -18,6 +18,8 @@ from lucid.gateway.limits.tiers import Tier
 from lucid.kit.errors import Code, Limited
 from tests.gateway.limits.sites import connection, tier, worker
 
+pytestmark = pytest.mark.quiet
+
 
 async def admitted(limiter: Limiter, kind: Tier, requests: int, key: str = "key", cost: int = 1) -> int:
     """How many of so many requests, one after the other, are admitted."""

@@ -6,11 +6,15 @@ import socket
 import struct
 import time
 
+import pytest
+
 from lucid.gateway.upstream.connection import UNANSWERED_MS
 from lucid.gateway.upstream.requests import Patience, UpstreamRequest
 from lucid.gateway.upstream.upstream import Upstream
 from tests.gateway.upstream.scripted import OK, Script, Scripted, answering, scripted, upstream
 from tests.gateway.upstream.test_upstream import GET, POST, asked, refusal
+
+pytestmark = pytest.mark.quiet
 
 LONG = Patience(connect=1.0, read=60.0, total=60.0)
 KNOWN_SECONDS = UNANSWERED_MS / 1000 + 4.0

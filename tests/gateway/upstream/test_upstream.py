@@ -18,6 +18,8 @@ from lucid.kit.errors import Conflict, Invalid, LucidError, Unavailable
 from lucid.kit.settings import SettingsError
 from tests.gateway.upstream.scripted import OK, Script, Scripted, answering, scripted, upstream
 
+pytestmark = pytest.mark.quiet
+
 GET = UpstreamRequest("GET", "/a?b=c", [("X-Request-ID", "12345678")], idempotent=True)
 POST = UpstreamRequest("POST", "/a", [], b"body")
 PATIENCE = Patience(connect=1.0, read=0.3, total=5.0)

@@ -1,0 +1,86 @@
+"""Two lanes for `make test`: the tests of the deployed site in one, all others in the other.
+
+Most tests wait more than they compute, so that two lanes fill the processors that one leaves idle. Tests that
+measure time are marked `quiet`: nothing else runs while one of them does. Hooks for tests/conftest.py.
+"""
+
+import fcntl
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+PATIENT = frozenset(
+    {
+        *("api", "auth", "blocks", "cli", "deploy", "evidence", "forgeries", "fuzz", "journey", "roles"),
+        "verifier",
+    }
+)
+"""Directories whose tests come first: they mind a deployment beside them least."""
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Who may run beside whom, across processes."""
+
+    floor: Path
+    """Locked shared by every test that runs, alone by a quiet one."""
+    door: Path
+    """Locked on the way to the floor: a quiet test that waits there is not overtaken for ever."""
+
+    @contextmanager
+    def turn(self, *, alone: bool) -> Iterator[None]:
+        """Waits until a test may run."""
+        with ExitStack() as stack:
+            with _locked(self.door, fcntl.LOCK_EX):
+                stack.enter_context(_locked(self.floor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+            yield
+
+
+@contextmanager
+def _locked(path: Path, how: int) -> Iterator[None]:
+    with path.open(encoding="utf-8") as file:
+        fcntl.flock(file, how)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough where a child process has it open too
+
+
+TURNS = Turns(HERE / "conftest.py", Path(__file__))
+
+
+def lane(item: pytest.Item) -> str:
+    """Where a test runs."""
+    return "site" if _directory(item) == "site" else "here"
+
+
+def _directory(item: pytest.Item) -> str:
+    return item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
+
+
+def _quiet(item: pytest.Item) -> bool:
+    return item.get_closest_marker("quiet") is not None
+
+
+def _place(item: pytest.Item) -> int:
+    """Quiet tests come last, when a deployment is over; those of the site stay with their neighbours."""
+    if lane(item) == "site":
+        return 3
+    return 2 if _quiet(item) else 0 if _directory(item) in PATIENT else 1
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(lane(item)))
+    items.sort(key=_place)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with TURNS.turn(alone=_quiet(item)):
+        return (yield)
