@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from lucid.sessions import capture_jobs, events, listen
-from lucid.sessions.capture import EndCause
 from lucid.sessions.capture_jobs import LISTENER, Job
+from lucid.sessions.capture_run import EndCause
 from lucid.sessions.clipboard_watch import LARGEST_TEXT, SECONDS_TO_ANSWER
 from lucid.sessions.events import Line, Still
 from lucid.sessions.listening import Listener
