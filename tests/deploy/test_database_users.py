@@ -21,7 +21,7 @@ from lucid.dev import servers
 from lucid.dev.processes import Processes
 from lucid.kit.mongo import Document
 from lucid.kit.routes import NOTHING
-from plugins.modules.lucid_replica_set import role_changes, role_of
+from plugins.module_utils.lucid_replica_rules import role_changes, role_of
 from tests.deployment import DATABASES, Deployment
 from tests.sessions.kept import SERVICES, keep
 from tests.sessions.people import administrator, person
