@@ -17,7 +17,8 @@ from typing import Annotated, Literal
 import msgspec
 import yaml
 
-from lucid import variants
+from lucid import catalog_checks, variants
+from lucid.catalog_checks import Nodes
 from lucid.catalog_reader import CatalogError, Reader
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{1,40}$")]
@@ -32,8 +33,6 @@ Dotted = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+$")]
 Factory = Annotated[str, msgspec.Meta(pattern=r"^lucid(\.[a-z_]+)+:[a-z_]+$")]
 
 _SECTIONS = ("groups", "stores", "observers", "exporters", "carriers", "listeners", "services")
-MONGODB = "mongodb"
-REDIS = "redis"
 OFFSET_VARIABLE = variants.OFFSET_VARIABLE
 
 
@@ -297,8 +296,8 @@ def parse(text: str, source: str) -> Catalog:
     }
     groups = _groups(reader, top["groups"], services)
     catalog = Catalog(services, stores, observers, exporters, carriers, listeners, groups)
-    _check(catalog, reader, service_nodes, store_nodes)
-    _check_listeners(catalog, reader, reader.mapping(top["listeners"], "listeners"))
+    nodes = Nodes(service_nodes, store_nodes, reader.mapping(top["listeners"], "listeners"))
+    catalog_checks.check(catalog, reader, nodes)
     return catalog
 
 
@@ -311,115 +310,3 @@ def _groups(reader: Reader, node: yaml.Node, services: dict[str, Service]) -> di
         if name not in called:
             raise reader.fail(at, f"group {name}: nobody calls its services, so it needs no entry here")
     return {Group(name): placement for name, placement in found.items()}
-
-
-def _check(
-    catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Node], store_nodes: dict[str, yaml.Node]
-) -> None:
-    """What no single entry can show: references, ports and order."""
-    _check_calls(catalog, reader, nodes)
-    _check_stores(catalog, reader, nodes)
-    _check_collections(catalog, reader, nodes)
-    _check_carriers(catalog, reader, nodes)
-    _check_ports(catalog, reader, nodes, store_nodes)
-    try:
-        catalog.start_order()
-    except graphlib.CycleError as error:
-        cycle = error.args[1][::-1]  # graphlib names the callee first
-        at = reader.find(nodes[cycle[0]], "$.calls")
-        raise reader.fail(at, "these services call each other in a circle: " + " → ".join(cycle)) from None
-
-
-def _check_calls(catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Node]) -> None:
-    for service in catalog.services.values():
-        node = nodes[service.name]
-        for i, callee in enumerate(service.calls):
-            at = reader.find(node, f"$.calls[{i}]")
-            if callee not in catalog.services:
-                raise reader.fail(at, f"service {service.name} calls `{callee}`, which the catalogue lacks")
-            if callee == service.name:
-                raise reader.fail(at, f"service {service.name} calls itself")
-        for i, name in enumerate(service.optional):
-            if name not in service.calls:
-                at = reader.find(node, f"$.optional[{i}]")
-                raise reader.fail(at, f"service {service.name} does not call `{name}`, so it is not optional")
-
-
-def _check_stores(catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Node]) -> None:
-    for service in catalog.services.values():
-        node = nodes[service.name]
-        for i, store in enumerate(service.stores):
-            if store not in catalog.stores:
-                at = reader.find(node, f"$.stores[{i}]")
-                raise reader.fail(at, f"service {service.name} uses store `{store}`, which is not declared")
-        if (service.database is None) == (MONGODB in service.stores):
-            wanted = "no database" if service.database else f"`database`, its own in {MONGODB}"
-            raise reader.fail(node, f"service {service.name} needs {wanted}: it must fit its stores")
-        if bool(service.keys) != (REDIS in service.stores):
-            wanted = "no keys" if service.keys else f"`keys`, what its keys in {REDIS} begin with"
-            raise reader.fail(node, f"service {service.name} needs {wanted}: they must fit its stores")
-
-
-def _check_collections(catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Node]) -> None:
-    owners: dict[tuple[str | None, str], str] = {}
-    for service in catalog.services.values():
-        node = nodes[service.name]
-        if (service.database is None) == bool(service.collections):
-            wanted = "`collections`, those that are its own" if service.database else "no collections"
-            raise reader.fail(node, f"service {service.name} needs {wanted}: they must fit its database")
-        for i, name in enumerate(service.collections):
-            if other := owners.get((service.database, name)):
-                at = reader.find(node, f"$.collections[{i}]")
-                raise reader.fail(at, f"collection {name} of {service.name} belongs to {other}")
-            owners[service.database, name] = service.name
-
-
-def _check_carriers(catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Node]) -> None:
-    for service in catalog.services.values():
-        for i, listen in enumerate(service.listen):
-            if listen.carrier is None:
-                continue
-            at = reader.find(nodes[service.name], f"$.listen[{i}].carrier")
-            carrier = catalog.carriers.get(listen.carrier)
-            if carrier is None or carrier.group is not service.group:
-                raise reader.fail(at, f"group {service.group.value} has no carrier `{listen.carrier}`")
-            if listen.tls is not Tls.NONE or i == 0:
-                raise reader.fail(at, "a carrier's socket has `tls: none` and stands behind another one")
-
-
-def _check_listeners(catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Node]) -> None:
-    for name, listener in catalog.listeners.items():
-        first, last = listener.ports
-        for field, service in (("service", listener.service), ("announced", listener.announced)):
-            if service not in catalog.services:
-                at = reader.find(nodes[name], f"$.{field}")
-                raise reader.fail(at, f"listener {name} names `{service}`, which the catalogue lacks")
-        if not listener.asks < first < last:
-            at = reader.find(nodes[name], "$.ports")
-            raise reader.fail(at, f"listener {name} needs `ports`, the first below the last, above `asks`")
-
-
-def _check_ports(
-    catalog: Catalog, reader: Reader, nodes: dict[str, yaml.Node], store_nodes: dict[str, yaml.Node]
-) -> None:
-    sockets = [
-        (name, store.group, store.ports, store.local_port, store_nodes[name])
-        for name, store in catalog.stores.items()
-    ] + [
-        (service.name, service.group, (listen.port,), listen.local_port, reader.find(node, f"$.listen[{i}]"))
-        for service, node in ((service, nodes[service.name]) for service in catalog.services.values())
-        for i, listen in enumerate(service.listen)
-    ]
-    everywhere = {exporter.port: name for name, exporter in catalog.exporters.items()}
-    taken = {(each.group, port): name for name, each in catalog.carriers.items() for port in each.ports}
-    local: dict[int, str] = {}
-    for name, group, ports, local_port, node in sockets:
-        for port in ports:
-            if other := taken.get((group, port)) or everywhere.get(port):
-                at = reader.find(node, "$.port")
-                raise reader.fail(at, f"port {port} of {name} is taken by {other} in group {group.value}")
-            taken[group, port] = name
-        if other := local.get(local_port):
-            at = reader.find(node, "$.local_port")
-            raise reader.fail(at, f"local_port {local_port} of {name} is taken by {other}")
-        local[local_port] = name

@@ -7,6 +7,7 @@ from lucid.auth.account import Account
 from lucid.auth.entry import confirm_password, equal
 from lucid.auth.parts import ACCOUNTS, AUDIT, BOOTSTRAP, HASHING, TICKETS, own, record, shown
 from lucid.contracts import auth_service as contract
+from lucid.contracts.account_audit import AuditEvent, AuditPage, AuditQuery
 from lucid.kit.app import Call, Handlers
 from lucid.kit.errors import Forbidden, NotFound
 from lucid.kit.mongo import Document
@@ -95,11 +96,9 @@ async def suspend(call: Call, path: contract.UserPath, body: contract.Suspend) -
 
 
 @handlers.on(contract.AUDIT)
-async def audit(call: Call, query: contract.AuditQuery, _: Nothing) -> contract.AuditPage:
+async def audit(call: Call, query: AuditQuery, _: Nothing) -> AuditPage:
     """The newest first; the next page is asked for with the id of the last event of this one."""
     found = await call.app[AUDIT].page(query.user, query.before, query.limit)
-    return contract.AuditPage(
-        events=tuple(
-            contract.AuditEvent(**(event._asdict() | {"at": clock.rfc3339(event.at)})) for event in found
-        )
+    return AuditPage(
+        events=tuple(AuditEvent(**(event._asdict() | {"at": clock.rfc3339(event.at)})) for event in found)
     )

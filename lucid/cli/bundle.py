@@ -10,7 +10,7 @@ from lucid.cli.moments import Moment
 from lucid.cli.output import Misuse, err, out, run, size
 from lucid.cli.target import target_options
 from lucid.contracts import session_api
-from lucid.contracts.session_api import BundleQuery, DisclosureQuery
+from lucid.contracts.session_access import BundleQuery, DisclosureQuery
 from lucid.kit.routes import Nothing, Route, Stream
 
 

@@ -8,7 +8,7 @@ from lucid.cli.api import B, P, R, Target
 from lucid.cli.output import err, moment, out, print_json, run
 from lucid.cli.target import json_option, target_options
 from lucid.contracts import session_api
-from lucid.contracts.session_api import AccessQuery, SetHold
+from lucid.contracts.session_access import Accesses, AccessQuery, SetHold
 from lucid.contracts.types import SessionPath
 from lucid.kit.routes import Route
 
@@ -63,7 +63,7 @@ async def _call(target: Target, route: Route[P, B, R], params: P, body: B | None
         return await api.call(route, params, body)
 
 
-def _show(page: session_api.Accesses) -> None:
+def _show(page: Accesses) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("TIME", "WHAT", "WHO", "FROM", "TO", "REASON", "STATE", "BLOCK"):
         table.add_column(title)

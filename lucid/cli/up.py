@@ -21,7 +21,8 @@ from lucid.cli.sessions import Details
 from lucid.cli.target import json_option, resolve, state_option
 from lucid.cli.trust import fetch_trust
 from lucid.contracts import session_api
-from lucid.contracts.session_api import BundleQuery, CreateSession
+from lucid.contracts.session_access import BundleQuery
+from lucid.contracts.session_api import CreateSession
 from lucid.contracts.types import SessionPath
 from lucid.dev import running
 from lucid.dev.layout import State

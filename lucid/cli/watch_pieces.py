@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from lucid.cli.api import Api
 from lucid.cli.output import Failure
 from lucid.contracts import session_api
-from lucid.contracts.session_api import ChunkRow, ChunksQuery, WatchQuery
+from lucid.contracts.session_access import WatchQuery
+from lucid.contracts.session_api import ChunkRow, ChunksQuery
 from lucid.contracts.types import SessionPath
 from lucid.sessions.fmp4 import Fragment, FragmentSplitter, InitSegment
 from lucid.sessions.recording_errors import MediaFormatError

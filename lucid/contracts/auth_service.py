@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from lucid.contracts.types import PageLimit, PageOffset, SessionId, UserId
+from lucid.contracts.account_audit import AuditPage, AuditQuery
+from lucid.contracts.types import Moment, PageLimit, PageOffset, SessionId, UserId
 from lucid.kit.errors import Code
 from lucid.kit.revocations import RevocationPage, RevocationsQuery
 from lucid.kit.routes import Access, Nothing, Route
@@ -29,8 +30,6 @@ Signature = Annotated[
     str,
     msgspec.Meta(pattern="^(0x)?[0-9a-fA-F]{130}$", description="r, s, v: 65 bytes in hex."),
 ]
-EventId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{24}$", description="Id of an event.")]
-Moment = Annotated[str, msgspec.Meta(description="RFC 3339, UTC.")]
 
 
 class _Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -254,38 +253,6 @@ class UpdateMe(_Input, frozen=True, kw_only=True):
     password: Password
     email: Mail | None = None
     new_password: Password | None = None
-
-
-class AuditQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which events: all, or those that concern one user; the newest, or those before another."""
-
-    user: UserId | None = None
-    before: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{24}$", description="Id of an event.")] | None = (
-        None
-    )
-    limit: PageLimit = 20
-
-
-class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened to an account."""
-
-    id: EventId
-    at: Moment
-    event: str
-    outcome: str
-    """`done` or `refused`."""
-    user: str | None
-    """Whose account; None where nobody knows."""
-    by: str | None
-    """Who did it; None for somebody not logged in."""
-    client: str
-    details: dict[str, str]
-
-
-class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Events, the newest first."""
-
-    events: tuple[AuditEvent, ...]
 
 
 _PROOF = (Code.AUTHENTICATION_REQUIRED, Code.ACCOUNT_LOCKED)

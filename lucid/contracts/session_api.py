@@ -1,14 +1,23 @@
 """session-api: sessions, as people see them."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
 from lucid.contracts.managed_sessions import CreateManaged, StartManaged
+from lucid.contracts.session_access import (
+    Accesses,
+    AccessQuery,
+    AccessRow,
+    BundleQuery,
+    DisclosureQuery,
+    ReportViolation,
+    SetHold,
+    WatchQuery,
+)
 from lucid.contracts.session_pipeline import Pipeline
 from lucid.contracts.session_recorder import Cookie, Display, StopRecording
 from lucid.contracts.types import (
-    Count,
     FrameRate,
     Hash,
     Milliseconds,
@@ -22,7 +31,6 @@ from lucid.contracts.types import (
     UserId,
 )
 from lucid.evidence.bundle import MEDIA_TYPE
-from lucid.evidence.life import Detail, ViolationKind
 from lucid.evidence.policy import Quality
 from lucid.kit.errors import Code
 from lucid.kit.routes import Access, Nothing, Route, Stream
@@ -31,10 +39,6 @@ SERVICE = "session-api"
 
 SessionState = Literal[
     "created", "starting", "recording", "paused", "stopped", "processing", "completed", "failed", "deleted"
-]
-
-HoldReason = Annotated[
-    str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]+\Z", max_length=200, description="One line that says why.")
 ]
 
 
@@ -223,79 +227,6 @@ class Manifest(msgspec.Struct, frozen=True):
     """The signed manifest, a DSSE envelope exactly as signed."""
 
     envelope: str
-
-
-class BundleQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which session, and whether the sealed chunks come along."""
-
-    session: SessionId
-    chunks: bool = True
-
-
-class SetHold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A legal hold: begin or end it, and why."""
-
-    held: bool
-    reason: HoldReason
-
-
-class ReportViolation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What broke the policy of a session, and when it was noticed. The same again is the same violation."""
-
-    kind: ViolationKind
-    detail: Detail
-    time_ms: Milliseconds
-
-
-class DisclosureQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A stretch of the recording, from `start_ms` to before `end_ms`, rounded out to whole chunks."""
-
-    session: SessionId
-    start_ms: Milliseconds
-    end_ms: Milliseconds
-
-
-class WatchQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Chunks of the picture: at most `limit`, from the one with index `first` on."""
-
-    session: SessionId
-    first: Count = 0
-    limit: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1
-
-
-class AccessQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Newest first; `before` is the `next` of the page before."""
-
-    session: SessionId
-    limit: PageLimit = 20
-    before: Count | None = None
-
-
-class AccessRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of the log on what was done with a recording, or to its policy, and where the entry stands."""
-
-    entry: Hash
-    what: Literal["replay", "export", "disclosure", "hold", "release", "erasure", "violation"]
-    time_ms: int
-    state: Literal["pending", "final", "refused"]
-    who: str | None = None
-    """The user's id; None for an erasure or a violation."""
-    start_ms: int | None = None
-    end_ms: int | None = None
-    """The stretch that was handed out."""
-    reason: str | None = None
-    """Of a hold, its release or an erasure; of a violation, its kind."""
-    detail: str | None = None
-    """What was seen of a violation."""
-    index: int | None = None
-    height: int | None = None
-
-
-class Accesses(msgspec.Struct, frozen=True):
-    """A page of what was done with a recording."""
-
-    accesses: tuple[AccessRow, ...]
-    next: int | None
 
 
 _STATE = (Code.NOT_FOUND, Code.SESSION_STATE)

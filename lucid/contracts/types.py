@@ -14,6 +14,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 Milliseconds = Annotated[
     int, msgspec.Meta(ge=0, le=2**53 - 1, description="Milliseconds since the Unix epoch, UTC.")
 ]
+Moment = Annotated[str, msgspec.Meta(description="RFC 3339, UTC.")]
 FrameRate = Annotated[int, msgspec.Meta(ge=1, le=120, description="Frames a second.")]
 RetentionDays = Annotated[int, msgspec.Meta(ge=1, le=365, description="Days that a recording is kept.")]
 SessionBytes = Annotated[int, msgspec.Meta(ge=1024 * 1024, le=100 * 1024**3)]

@@ -9,7 +9,8 @@ import ipaddress
 import msgspec
 
 from lucid import variants
-from lucid.catalog import MONGODB, REDIS, Catalog, Service, Tls
+from lucid.catalog import Catalog, Service, Tls
+from lucid.catalog_checks import MONGODB, REDIS
 from lucid.deploy import public_certificate
 from lucid.deploy.errors import SiteError
 from lucid.deploy.public_certificate import Acme, Own

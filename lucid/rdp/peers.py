@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from lucid.contracts import session_api, session_recorder, xrdp
 from lucid.contracts.managed_sessions import StartManaged
+from lucid.contracts.session_access import ReportViolation
 from lucid.contracts.types import SessionPath
 from lucid.kit.client import ServiceClient
 from lucid.kit.errors import Code, Conflict, LucidError, NotFound
@@ -101,9 +102,7 @@ class Peers:
 
     async def report(self, session: str, violation: Violation) -> None:
         """Has a violation put on the log. Of a session that is nothing to session-api there is no log."""
-        said = session_api.ReportViolation(
-            kind=violation.kind, detail=violation.detail, time_ms=violation.time_ms
-        )
+        said = ReportViolation(kind=violation.kind, detail=violation.detail, time_ms=violation.time_ms)
         try:
             await self.client.call(session_api.VIOLATION, SessionPath(session), said, seconds=STEP_SECONDS)
         except NotFound:

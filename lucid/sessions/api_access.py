@@ -7,6 +7,15 @@ from aiohttp import web
 
 from lucid.contracts import session_anchoring as anchoring
 from lucid.contracts import session_api as contract
+from lucid.contracts.session_access import (
+    Accesses,
+    AccessQuery,
+    AccessRow,
+    BundleQuery,
+    DisclosureQuery,
+    ReportViolation,
+    WatchQuery,
+)
 from lucid.contracts.types import SessionPath
 from lucid.evidence import dsse, statements
 from lucid.evidence import leaf as leaves
@@ -36,7 +45,7 @@ handlers = Handlers()
 
 
 @handlers.on(contract.BUNDLE)
-async def bundle(call: Call, params: contract.BundleQuery, _: Nothing) -> Stream:
+async def bundle(call: Call, params: BundleQuery, _: Nothing) -> Stream:
     """The evidence bundle. Without chunks there is nothing of the recording in it, and nothing to note."""
     record = await owned(call, params.session)
     if params.chunks:
@@ -84,7 +93,7 @@ async def events(call: Call, params: SessionPath, _: Nothing) -> Stream:
 
 
 @handlers.on(contract.WATCH)
-async def watch(call: Call, params: contract.WatchQuery, _: Nothing) -> Stream:
+async def watch(call: Call, params: WatchQuery, _: Nothing) -> Stream:
     """A few chunks of the picture, opened. Whoever watches asks again and again, and is noted as often."""
     require_kept(await owned(call, params.session))
     stored = await session_leaves(call.app[CLIENT], params.session)
@@ -97,7 +106,7 @@ async def watch(call: Call, params: contract.WatchQuery, _: Nothing) -> Stream:
 
 
 @handlers.on(contract.DISCLOSURE)
-async def disclose(call: Call, params: contract.DisclosureQuery, _: Nothing) -> Stream:
+async def disclose(call: Call, params: DisclosureQuery, _: Nothing) -> Stream:
     """The bundle with a stretch of the recording and the keys that open it."""
     record = await owned(call, params.session)
     require_kept(record)
@@ -120,16 +129,16 @@ async def disclose(call: Call, params: contract.DisclosureQuery, _: Nothing) -> 
 
 
 @handlers.on(contract.ACCESSES)
-async def accesses(call: Call, params: contract.AccessQuery, _: Nothing) -> contract.Accesses:
+async def accesses(call: Call, params: AccessQuery, _: Nothing) -> Accesses:
     """What was done with the recording, newest first."""
     await owned(call, params.session)
     query = anchoring.LifeQuery(params.session, params.limit, params.before)
     page = await call.app[CLIENT].call(anchoring.LIFE, query)
-    return contract.Accesses(tuple(map(_row, page.entries)), page.next)
+    return Accesses(tuple(map(_row, page.entries)), page.next)
 
 
 @handlers.on(contract.VIOLATION)
-async def violation(call: Call, params: SessionPath, body: contract.ReportViolation) -> contract.AccessRow:
+async def violation(call: Call, params: SessionPath, body: ReportViolation) -> AccessRow:
     """Puts on the log that a session's policy was not kept."""
     await call.app[STORE].get(params.session)
     await require_on_log(call, params)
@@ -147,7 +156,7 @@ async def require_on_log(call: Call, session: SessionPath) -> None:
         )
 
 
-def _row(anchor: anchoring.Anchor) -> contract.AccessRow:
+def _row(anchor: anchoring.Anchor) -> AccessRow:
     kind = STATEMENTS[anchor.kind]
     said = statements.read(dsse.parse(anchor.envelope.encode()), kind)
     more: dict[str, str] = {"what": anchor.kind}
@@ -158,7 +167,7 @@ def _row(anchor: anchoring.Anchor) -> contract.AccessRow:
     elif isinstance(said, Violation):
         more |= {"reason": said.kind}
     both = msgspec.to_builtins(anchor) | msgspec.to_builtins(said) | more
-    return msgspec.convert(both, contract.AccessRow)
+    return msgspec.convert(both, AccessRow)
 
 
 async def _whole(call: Call, session: str) -> tuple[int, int]:

@@ -5,6 +5,7 @@ import time
 from aiohttp import web
 
 from lucid.contracts import session_api as contract
+from lucid.contracts.session_access import SetHold
 from lucid.contracts.types import SessionPath
 from lucid.kit.app import Call, Handlers
 from lucid.kit.routes import Nothing
@@ -31,7 +32,7 @@ async def erase(call: Call, params: SessionPath, _: Nothing) -> contract.Session
 
 
 @handlers.on(contract.HOLD)
-async def hold(call: Call, params: SessionPath, body: contract.SetHold) -> contract.Session:
+async def hold(call: Call, params: SessionPath, body: SetHold) -> contract.Session:
     """Begins or ends a legal hold. In doubt it holds: it is set before it is anchored, lifted afterwards."""
     await owned(call, params.session)
     await require_on_log(call, params)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lucid.sessions.x11_connection import Extension
-from lucid.sessions.x11_events import Event, EventConnection
+from lucid.sessions.x11_events import SELECTION_NOTIFY, Event, EventConnection
 
 LARGEST_TEXT = 64 * 1024
 """Bytes of a text that are kept."""
@@ -25,12 +25,12 @@ SECONDS_TO_ANSWER = 5.0
 SECONDS_APART = 0.5
 """Between two readings: of what is replaced sooner, only that it was there is kept."""
 
-_PROPERTY_NOTIFY, _SELECTION_NOTIFY = 28, 31
+_PROPERTY_NOTIFY = 28
 _NEW_VALUE = 0
 _PROPERTY_CHANGE_MASK = 0x400000
 _ANY_OWNER_CHANGE = 0b111
 _WINDOWS = 64
-"""They are used in turn and never destroyed, so that an answer that comes late finds its own."""
+"""They are used in turn and never destroyed here, so that an answer that comes late finds its own."""
 _NAMES_REMEMBERED = 1000
 _LONGEST_NAME = 100
 
@@ -62,7 +62,9 @@ class ClipboardWatch:
             name: self._intern(name)
             for name in ("CLIPBOARD", "TARGETS", "UTF8_STRING", "STRING", "INCR", "LUCID_TYPES", "LUCID_TEXT")
         }
-        self._windows = [self._make_window() for _ in range(_WINDOWS)]
+        self._windows = [connection.resource() for _ in range(_WINDOWS)]
+        for window in self._windows:
+            self._make(window)
         self._readings = 0
         self._names: dict[int, str] = {}
         self._reading: _Reading | None = None
@@ -91,7 +93,7 @@ class ClipboardWatch:
             owner, selection = struct.unpack_from("=2I", event.message, 8)
             if selection == self._atoms["CLIPBOARD"]:
                 self._owned(owner, event.time)
-        elif event.kind == _SELECTION_NOTIFY:
+        elif event.kind == SELECTION_NOTIFY:
             window, _, _, answered = struct.unpack_from("=4I", event.message, 8)
             if self._reading and window == self._reading.window and not self._reading.incremental:
                 self._answered(bool(answered))
@@ -136,6 +138,7 @@ class ClipboardWatch:
         self._not_before = now + SECONDS_APART
         window = self._windows[self._readings % _WINDOWS]
         self._readings += 1
+        self._make(window)
         self._delete(window)
         self._reading = _Reading(window, now, {"from": self._source(owner), "types": []})
         self._convert("TARGETS", "LUCID_TYPES")
@@ -213,12 +216,14 @@ class ClipboardWatch:
         self._delete(reading.window)
         self._report(reading.said | said)
 
-    def _make_window(self) -> int:
-        """One that is never shown (InputOnly), whose changes of properties are told."""
-        window, root = self._connection.resource(), self._connection.setup.root
+    def _make(self, window: int) -> None:
+        """One that is never shown (InputOnly), whose changes of properties are told.
+
+        If it is there, this fails and changes nothing: any program of the desktop may have destroyed it.
+        """
+        root = self._connection.setup.root
         body = struct.pack("=2I2h4H3I", window, root, -1, -1, 1, 1, 0, 2, 0, 0x800, _PROPERTY_CHANGE_MASK)
         self._connection.send(1, 0, body)
-        return window
 
     def _delete(self, window: int) -> None:
         """Takes what was handed over without reading it; an owner that has more then hands that over."""

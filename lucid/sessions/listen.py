@@ -16,6 +16,7 @@ import signal
 import struct
 import sys
 import time
+from collections import Counter
 from typing import Any
 
 from lucid.sessions import handed_over
@@ -31,23 +32,24 @@ FAILED = 1
 
 STILL_SECONDS = 1.0
 MOST_LINES = 500
-"""A second. Nobody types or clicks as fast; of what a program makes up beyond them, the number is kept."""
+"""Of a kind, a second. Nobody types or clicks as fast; what a program makes up beyond them is counted."""
 
 
 class Lines:
-    """Writes the lines, their times in order, and no more than MOST_LINES a second."""
+    """Writes the lines, their times in order, and no more than MOST_LINES of a kind a second."""
 
     def __init__(self, output: int) -> None:
         self._output = output
         self.begin = time.monotonic()
         self._last_ms = 0
-        self._second = self._in_second = self._left_out = 0
+        self._second = self._left_out = 0
+        self._in_second = Counter[str]()
 
     def write(self, now: float, what: str, **said: Any) -> None:
         """One event, at a time of the monotonic clock in seconds."""
         self._turn(now)
-        self._in_second += 1
-        if self._in_second > MOST_LINES:
+        self._in_second[what] += 1
+        if self._in_second[what] > MOST_LINES:
             self._left_out += 1
         else:
             self._put(now, what, said)
@@ -63,7 +65,8 @@ class Lines:
 
     def _turn(self, now: float) -> None:
         if int(now) > self._second:
-            self._second, self._in_second = int(now), 0
+            self._second = int(now)
+            self._in_second.clear()
             self._tell_left_out(now)
 
     def _tell_left_out(self, now: float) -> None:
@@ -105,7 +108,7 @@ def listen(connection: EventConnection, wanted: set[str], output: int, waker: in
             connection.wait(min([still_due, *dues]) - time.monotonic(), waker)
             still_due = _turn(connection, watches, lines, still_due, stopping=_readable(waker))
     except DisplayLostError:
-        for event in connection.left():
+        for event in connection.rest():
             for watch in watches:
                 with contextlib.suppress(DisplayLostError):  # what there was to ask about it is not known
                     watch.take(event)

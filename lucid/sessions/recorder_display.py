@@ -10,8 +10,10 @@ import asyncio
 import contextlib
 import socket
 import struct
+from pathlib import Path
 from typing import Self
 
+from lucid.contracts import xrdp
 from lucid.sessions import x11_wire as wire
 from lucid.sessions.recording_errors import DisplayError
 from lucid.sessions.x11_wire import ScreenSize
@@ -82,6 +84,12 @@ async def display_answers(number: int, cookie: bytes | None, sockets: str = wire
         return False
     await watch.close()
     return True
+
+
+def sockets_of(display: int) -> str:
+    """Where the display's socket is: in the directory of its RDP session's slot if it has one."""
+    slot = Path(xrdp.SLOTS_DIRECTORY) / str(xrdp.port_of(display)) / xrdp.X11_DIRECTORY
+    return str(slot) if (slot / f"X{display}").exists() else wire.SOCKETS
 
 
 async def connect(number: int, sockets: str = wire.SOCKETS) -> socket.socket:

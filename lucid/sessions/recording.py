@@ -14,7 +14,8 @@ from lucid.contracts.session_recorder import Stop
 from lucid.evidence.manifest import EndReason, GapCause
 from lucid.kit.logs import log
 from lucid.sessions import recording_state as rules
-from lucid.sessions.capture import Capture, CaptureEnd, EndCause
+from lucid.sessions.capture import Capture
+from lucid.sessions.capture_run import CaptureEnd, EndCause
 from lucid.sessions.chunking import Chunk, Chunker
 from lucid.sessions.event_chunks import EventChunker
 from lucid.sessions.fmp4 import FragmentSplitter, InitSegment

@@ -2,22 +2,31 @@
 
 Unlike a plain connection's, its answers are told apart by their numbers. Anybody in the session may destroy
 a window that was made here, so a request without an answer may fail at any time; what comes of it must not be
-taken for the answer to the next question.
+taken for the answer to the next question. And anybody may have the server deliver made-up events to it
+(SendEvent): those are not taken, but for the one kind that is meant to come from programs.
 """
 
+import contextlib
 import select
 import socket
 import struct
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from lucid.sessions import x11_wire as wire
+from lucid.sessions.recording_errors import DisplayError
 from lucid.sessions.x11_connection import DisplayRequestError, X11Connection, refusal
 
-MOST_WAITING = 10_000
-"""Events kept while a question waits for its answer; further ones are counted and dropped."""
+SELECTION_NOTIFY = 31
+"""How a clipboard's owner answers: by an event that it has the server deliver."""
+
+MOST_WAITING = 2_500
+"""Events of one kind kept while a question waits for its answer; further ones are counted and dropped.
+
+Of one kind, so that a program that makes many of another does not crowd out what is typed.
+"""
 AT_ONCE = 1_000
 """Messages taken in before the listener looks at its other work."""
 SECONDS_TO_GO_ON = 10
@@ -25,7 +34,7 @@ SECONDS_TO_GO_ON = 10
 
 
 class Event(NamedTuple):
-    """A message of the server's. ``time`` is when it was read, in seconds of the monotonic clock."""
+    """The first 32 bytes of a message. ``time`` is when it was read, in seconds of the monotonic clock."""
 
     time: float
     message: bytes
@@ -44,6 +53,8 @@ class EventConnection(X11Connection):
         self.dropped = 0
         self._sent = 0
         self._waiting = deque[Event]()
+        self._kinds = Counter[int]()
+        """How many of each kind are waiting."""
         super().__init__(display, cookie, connected)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SECONDS_TO_GO_ON, 0))
 
@@ -93,12 +104,25 @@ class EventConnection(X11Connection):
     def left(self) -> Iterator[Event]:
         """Those of them that have been read already."""
         for _ in range(len(self._waiting)):
-            yield self._waiting.popleft()
+            event = self._waiting.popleft()
+            self._kinds[event.kind] -= 1
+            yield event
+
+    def rest(self) -> Iterator[Event]:
+        """All that the server had told before it ended the connection."""
+        with contextlib.suppress(DisplayError):
+            for _ in range(MOST_WAITING):
+                self._keep(self._message())
+        yield from self.left()
 
     def _keep(self, message: bytes) -> None:
-        if message[0] & 0x7F in {wire.ERROR, wire.REPLY}:
+        kind, made_up = message[0] & 0x7F, message[0] & 0x80
+        if kind in {wire.ERROR, wire.REPLY}:
             return  # of a request that nobody waits for any more
-        if len(self._waiting) >= MOST_WAITING:
+        if made_up and kind != SELECTION_NOTIFY:
+            return
+        if self._kinds[kind] >= MOST_WAITING:
             self.dropped += 1
         else:
-            self._waiting.append(Event(time.monotonic(), message))
+            self._kinds[kind] += 1
+            self._waiting.append(Event(time.monotonic(), message[: wire.MESSAGE_SIZE]))

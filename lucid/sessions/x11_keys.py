@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 FIRST_KEYCODE, KEYCODES = 8, 248
+_LEVELS = 8
+"""Of a key, those of two groups. A mapping may have up to 255, which nobody looks at."""
 
 SHIFT, LOCK = 1, 2
 MODIFIERS = ("Shift", "Lock", "Control", "Mod1", "Mod2", "Mod3", "Mod4", "Mod5")
@@ -87,7 +89,7 @@ class Keymap:
         )
 
     def _keysym(self, row: Sequence[int], modifiers: int, group: int) -> int:
-        levels = [*row[:8], *[0] * (8 - len(row[:8]))]
+        levels = [*row[:_LEVELS], *[0] * (_LEVELS - len(row))]
         begin = 2 if group & 1 and any(levels[2:4]) else 0
         if modifiers & self._level3 and any(levels[begin + 4 : begin + 6]):
             begin += 4
@@ -105,10 +107,10 @@ class Keymap:
 def read_keymap(mapping: bytes, modifiers: bytes) -> Keymap:
     """The answers to GetKeyboardMapping, from FIRST_KEYCODE on, and GetModifierMapping."""
     each = mapping[1]
-    words = struct.unpack_from(f"={(len(mapping) - 32) // 4}I", mapping, 32)
+    told = (len(mapping) - 32) // 4 // each if each else 0
     rows = {
-        FIRST_KEYCODE + number: words[number * each : (number + 1) * each]
-        for number in range(min(KEYCODES, len(words) // each if each else 0))
+        FIRST_KEYCODE + number: struct.unpack_from(f"={min(each, _LEVELS)}I", mapping, 32 + 4 * each * number)
+        for number in range(min(KEYCODES, told))
     }
     several = modifiers[1]
     codes = modifiers[32:]

@@ -3,6 +3,7 @@
 import asyncio
 
 from lucid.contracts import auth_service as contract
+from lucid.contracts.account_audit import AuditEvent, AuditQuery
 from lucid.kit.errors import Code, LucidError
 from tests.auth.desk import MAIL, ROOT, Desk
 from tests.auth.live import PASSWORD
@@ -174,7 +175,7 @@ class TestTheAudit:
         anna, _ = await desk.joined()
         await desk.code(contract.LOGIN, contract.Login(email=MAIL, password="seven wet horses 8"))
         await suspend(desk, anna, root.access_token)
-        query = contract.AuditQuery(user=anna.id)
+        query = AuditQuery(user=anna.id)
         page = await desk.ask(contract.AUDIT, params=query, token=root.access_token)
         assert [(e.event, e.outcome) for e in page.events] == [
             ("suspended", "done"), ("login", "refused"), ("login", "done"), ("account", "done"),
@@ -187,11 +188,11 @@ class TestTheAudit:
         root = await desk.founder()
         for i in range(4):
             await desk.register(f"a{i}@example.org")
-        whole = await desk.ask(contract.AUDIT, params=contract.AuditQuery(), token=root.access_token)
-        seen: list[contract.AuditEvent] = []
+        whole = await desk.ask(contract.AUDIT, params=AuditQuery(), token=root.access_token)
+        seen: list[AuditEvent] = []
         while True:
             before = seen[-1].id if seen else None
-            query = contract.AuditQuery(limit=4, before=before)
+            query = AuditQuery(limit=4, before=before)
             page = await desk.ask(contract.AUDIT, params=query, token=root.access_token)
             if not page.events:
                 break
@@ -204,7 +205,7 @@ class TestTheAudit:
         _, tokens = await desk.joined()
         typed_into_the_wrong_field = PASSWORD
         await desk.code(contract.LOGIN, contract.Login(email=typed_into_the_wrong_field, password="?"))
-        query = contract.AuditQuery(limit=100)
+        query = AuditQuery(limit=100)
         refused = await desk.code(contract.AUDIT, params=query, token=tokens.access_token)
         assert refused is Code.PERMISSION
         page = await desk.ask(contract.AUDIT, params=query, token=root.access_token)

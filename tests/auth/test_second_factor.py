@@ -11,6 +11,7 @@ from pymongo import MongoClient
 from lucid.auth import service, totp
 from lucid.auth.seeds import Seeds
 from lucid.contracts import auth_service as contract
+from lucid.contracts.account_audit import AuditQuery
 from lucid.kit.errors import Code, LucidError, Unauthenticated
 from tests.auth.desk import MAIL, Desk
 from tests.auth.live import MFA_SECRET, PASSWORD, Deployment
@@ -159,9 +160,7 @@ class TestLosingIt:
         login = contract.Login(email=MAIL, password=PASSWORD, recovery_code=recovery[0])
         assert await desk.code(contract.LOGIN, login) is Code.SECOND_FACTOR
         await desk.login(recovery_code=others[0])
-        events = await desk.ask(
-            contract.AUDIT, params=contract.AuditQuery(user=anna.id), token=root.access_token
-        )
+        events = await desk.ask(contract.AUDIT, params=AuditQuery(user=anna.id), token=root.access_token)
         assert ("second_factor_removed", "done") in {(each.event, each.outcome) for each in events.events}
 
     async def test_nobody_takes_away_their_own(self, desk: Desk) -> None:

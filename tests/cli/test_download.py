@@ -18,7 +18,8 @@ from lucid.cli.bundle import fetch_bundle
 from lucid.cli.download import Partial, resumable_file, whole_file
 from lucid.cli.output import Failure
 from lucid.contracts.api_gateway import PREFIX
-from lucid.contracts.session_api import BUNDLE, BundleQuery
+from lucid.contracts.session_access import BundleQuery
+from lucid.contracts.session_api import BUNDLE
 from lucid.dev.servers import free_port
 from lucid.kit.ranges import tag, wanted
 from lucid.kit.routes import Content

@@ -2,7 +2,7 @@
 
 from lucid.cli import life
 from lucid.cli.output import out
-from lucid.contracts.session_api import Accesses, AccessRow
+from lucid.contracts.session_access import Accesses, AccessRow
 
 HASH = "0" * 64
 

@@ -14,13 +14,14 @@ from lucid import catalog
 from lucid.contracts import auth_service as auth
 from lucid.contracts import session_api as contract
 from lucid.contracts import session_pipeline as pipeline
+from lucid.contracts.session_access import BundleQuery
 from lucid.contracts.types import SessionPath
 from lucid.deploy import plan
 from lucid.dev import servers
 from lucid.dev.processes import Processes
 from lucid.kit.mongo import Document
 from lucid.kit.routes import NOTHING
-from plugins.modules.lucid_replica_set import role_changes, role_of
+from plugins.module_utils.lucid_replica_rules import role_changes, role_of
 from tests.deployment import DATABASES, Deployment
 from tests.sessions.kept import SERVICES, keep
 from tests.sessions.people import administrator, person
@@ -113,7 +114,7 @@ async def test_a_session_lives_from_its_first_chunk_to_its_tombstone(
             user = (await client.call(auth.ME, NOTHING)).id
             assert len((await client.call(contract.LIST, contract.SessionsQuery())).sessions) == 1
             assert (await client.call(contract.STATISTICS, SessionPath(session))).chunks > 0
-            query = contract.BundleQuery(session)
+            query = BundleQuery(session)
             assert b"".join([piece async for piece in client.stream(contract.BUNDLE, query)])
         with admin.speaking() as client:
             change = auth.ChangeRole(role="admin")

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from plugins.modules.lucid_replica_set import (
+from plugins.module_utils.lucid_replica_rules import (
     ACTIONS,
     Refused,
     find_set,

@@ -1,12 +1,13 @@
 """Fixtures of the session cluster's tests."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from lucid.sessions.x11_connection import X11Connection
 from tests.deployment import Deployment, deployment
+from tests.sessions.ears import Ear
 from tests.sessions.painter import BLACK, Painter
 from tests.sessions.screens import Screen, StartScreen, screens
 
@@ -39,3 +40,25 @@ def painter(screen: Screen) -> Iterator[Painter]:
         painter.paint(BLACK)
         painter.point(600, 400)
         yield painter
+
+
+@pytest.fixture
+def start_ear(screen: Screen) -> Iterator[Callable[..., Ear]]:
+    """Starts listeners."""
+    ears: list[Ear] = []
+
+    def start(*what: str) -> Ear:
+        ears.append(Ear(screen, *what))
+        return ears[-1]
+
+    yield start
+    for ear in ears:
+        ear.end()
+        for pipe in (ear.process.stdout, ear.process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+
+@pytest.fixture
+def ear(start_ear: Callable[..., Ear]) -> Ear:
+    return start_ear("input", "clipboard")

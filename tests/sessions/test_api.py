@@ -11,6 +11,7 @@ from lucid.contracts import auth_service as auth
 from lucid.contracts import blockchain_engine as engine
 from lucid.contracts import session_api as contract
 from lucid.contracts import session_recorder as recorder
+from lucid.contracts.session_access import BundleQuery
 from lucid.contracts.types import SessionPath
 from lucid.evidence import trust as trust_file
 from lucid.evidence.steps import Outcome, Report
@@ -68,7 +69,7 @@ async def completed(alice: Person, session: str, seconds: float = 30) -> contrac
 
 async def proved(house: Deployment, alice: Person, session: str) -> Report:
     with alice.speaking() as client:
-        bundle = b"".join([p async for p in client.stream(contract.BUNDLE, contract.BundleQuery(session))])
+        bundle = b"".join([p async for p in client.stream(contract.BUNDLE, BundleQuery(session))])
         trust = b"".join([p async for p in client.stream(engine.TRUST, NOTHING)])
     return verify(io.BytesIO(bundle), trust_file.parse(trust))
 
@@ -140,7 +141,7 @@ class TestBooks:
             with pytest.raises(Conflict):
                 await client.call(contract.MANIFEST, session)
             with pytest.raises(Conflict):
-                await anext(client.stream(contract.BUNDLE, contract.BundleQuery(session.session)))
+                await anext(client.stream(contract.BUNDLE, BundleQuery(session.session)))
 
     async def test_values_out_of_range_name_their_field(self, house: Deployment, alice: Person) -> None:
         await house.start(*ALL)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from lucid.sessions.capture import Capture, EndCause
+from lucid.sessions.capture import Capture
+from lucid.sessions.capture_run import EndCause
 from lucid.sessions.chunking import Chunk, Chunker
 from lucid.sessions.fmp4 import FragmentSplitter, InitSegment
 from lucid.sessions.recorder_encoder import CaptureSettings, Quality

@@ -17,6 +17,7 @@ import pytest
 
 from lucid.cli.replay import play_bundle
 from lucid.contracts import session_api as contract
+from lucid.contracts.session_access import DisclosureQuery
 from lucid.contracts.types import SessionPath
 from lucid.evidence import policy as policies
 from lucid.evidence.manifest import Manifest
@@ -136,7 +137,7 @@ async def test_what_was_typed_and_copied_is_in_the_bundle_sealed_and_verified(
     assert [line["at"] for line in found] == sorted(line["at"] for line in found)
     assert manifest.start_ms <= found[0]["at"] <= found[-1]["at"] <= manifest.end_ms
     # A stretch that is disclosed has its events; the replay has the picture alone.
-    stretch = contract.DisclosureQuery(session, manifest.start_ms, manifest.end_ms)
+    stretch = DisclosureQuery(session, manifest.start_ms, manifest.end_ms)
     bundle = tmp_path / "session.lucid"
     bundle.write_bytes(await fetch(alice, contract.DISCLOSURE, stretch))
     picture_file, events_file = await asyncio.to_thread(play_bundle, bundle, tmp_path / "played.mp4")

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from lucid.contracts import blockchain_engine as engine
 from lucid.contracts import chunk_processor as processor
+from lucid.contracts import session_access as access
 from lucid.contracts import session_anchoring as anchoring
 from lucid.contracts import session_api as contract
 from lucid.contracts import session_storage as storage
@@ -89,18 +90,18 @@ async def fetch(who: Person, route: Route[P, Nothing, Stream], params: P, *, sec
 
 def recording(who: Person, session: str) -> list[Coroutine[None, None, bytes]]:
     """Every way to be given something of a recording, not yet asked."""
-    stretch = contract.DisclosureQuery(session, START_MS, START_MS + 1)
+    stretch = access.DisclosureQuery(session, START_MS, START_MS + 1)
     return [
         fetch(who, contract.REPLAY, SessionPath(session), seconds=2),
-        fetch(who, contract.BUNDLE, contract.BundleQuery(session), seconds=2),
+        fetch(who, contract.BUNDLE, access.BundleQuery(session), seconds=2),
         fetch(who, contract.DISCLOSURE, stretch, seconds=2),
-        fetch(who, contract.WATCH, contract.WatchQuery(session), seconds=2),
+        fetch(who, contract.WATCH, access.WatchQuery(session), seconds=2),
     ]
 
 
-async def accesses(who: Person, session: str) -> tuple[contract.AccessRow, ...]:
+async def accesses(who: Person, session: str) -> tuple[access.AccessRow, ...]:
     with who.speaking() as client:
-        return (await client.call(contract.ACCESSES, contract.AccessQuery(session))).accesses
+        return (await client.call(contract.ACCESSES, access.AccessQuery(session))).accesses
 
 
 async def erase(who: Person, session: str) -> contract.Session:
@@ -113,7 +114,7 @@ async def set_hold(who: Person, session: str, *, held: bool) -> contract.Session
         return await client.call(
             contract.HOLD,
             SessionPath(session),
-            contract.SetHold(held=held, reason="case 7"),
+            access.SetHold(held=held, reason="case 7"),
             seconds=2,
         )
 
@@ -138,7 +139,7 @@ class TestAccess:
         self, house: Deployment, alice: Person, session: str, admin: Person
     ) -> None:
         await fetch(alice, contract.REPLAY, SessionPath(session))
-        await fetch(admin, contract.BUNDLE, contract.BundleQuery(session))
+        await fetch(admin, contract.BUNDLE, access.BundleQuery(session))
         rows = await accesses(alice, session)
         assert [row.what for row in rows] == ["export", "replay"]
         assert rows[0].who != rows[1].who == (await alice.get(session)).owner
@@ -180,7 +181,7 @@ class TestAccess:
         before: int | None = None
         while True:
             with alice.speaking() as client:
-                page = await client.call(contract.ACCESSES, contract.AccessQuery(session, 2, before))
+                page = await client.call(contract.ACCESSES, access.AccessQuery(session, 2, before))
             seen += [row.entry for row in page.accesses]
             if (before := page.next) is None:
                 break
@@ -192,7 +193,7 @@ class TestDisclosure:
         self, house: Deployment, alice: Person, session: str
     ) -> None:
         chunks = video()
-        stretch = contract.DisclosureQuery(session, chunks[2].start_ms + 1, chunks[3].start_ms + 1)
+        stretch = access.DisclosureQuery(session, chunks[2].start_ms + 1, chunks[3].start_ms + 1)
         bundle = await fetch(alice, contract.DISCLOSURE, stretch)
         assert await verified(house, alice, bundle) is Outcome.VERIFIED
         reader = BundleReader(io.BytesIO(bundle))
@@ -207,12 +208,12 @@ class TestDisclosure:
         self, alice: Person, session: str
     ) -> None:
         with pytest.raises(Invalid, match="nothing was recorded"):
-            await fetch(alice, contract.DISCLOSURE, contract.DisclosureQuery(session, 1, 2))
+            await fetch(alice, contract.DISCLOSURE, access.DisclosureQuery(session, 1, 2))
         assert await accesses(alice, session) == ()
 
     async def test_is_not_for_others(self, bob: Person, session: str) -> None:
         with pytest.raises(NotFound):
-            await fetch(bob, contract.DISCLOSURE, contract.DisclosureQuery(session, START_MS, START_MS + 1))
+            await fetch(bob, contract.DISCLOSURE, access.DisclosureQuery(session, START_MS, START_MS + 1))
 
 
 class TestErasure:

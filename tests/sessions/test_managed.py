@@ -17,6 +17,7 @@ from lucid.contracts import blockchain_engine as engine
 from lucid.contracts import session_api as contract
 from lucid.contracts import session_recorder as recorder
 from lucid.contracts.managed_sessions import CreateManaged, StartManaged
+from lucid.contracts.session_access import BundleQuery
 from lucid.contracts.session_recorder import StopRecording
 from lucid.contracts.types import SessionPath
 from lucid.evidence import policy as policies
@@ -135,7 +136,7 @@ async def account(who: Person) -> str:
 
 async def proved(alice: Person, session: str) -> Report:
     with alice.speaking() as client:
-        bundle = b"".join([p async for p in client.stream(contract.BUNDLE, contract.BundleQuery(session))])
+        bundle = b"".join([p async for p in client.stream(contract.BUNDLE, BundleQuery(session))])
         trust = b"".join([p async for p in client.stream(engine.TRUST, NOTHING)])
     return verify(io.BytesIO(bundle), trust_file.parse(trust))
 

@@ -12,6 +12,7 @@ from lucid import catalog
 from lucid.contracts import blockchain_engine as engine
 from lucid.contracts import session_anchoring as anchoring
 from lucid.contracts import session_api as contract
+from lucid.contracts.session_access import AccessRow, BundleQuery, DisclosureQuery, ReportViolation
 from lucid.contracts.types import SessionPath
 from lucid.evidence import dsse, policy, statements
 from lucid.evidence import trust as trust_file
@@ -73,9 +74,9 @@ class TestATrustPolicy:
         self, house: Deployment, alice: Person
     ) -> None:
         session = await keep(house, alice, trust=policy.sign(TRUST, OWNER))
-        stretch = contract.DisclosureQuery(session, START_MS, START_MS + 1)
+        stretch = DisclosureQuery(session, START_MS, START_MS + 1)
         given = [
-            await fetch(alice, contract.BUNDLE, contract.BundleQuery(session)),
+            await fetch(alice, contract.BUNDLE, BundleQuery(session)),
             await fetch(alice, contract.DISCLOSURE, stretch),
             await fetch(alice, contract.RECEIPT, SessionPath(session)),
         ]
@@ -83,7 +84,7 @@ class TestATrustPolicy:
         await deleted(alice, session)
         given += [
             await fetch(alice, contract.RECEIPT, SessionPath(session)),
-            await fetch(alice, contract.BUNDLE, contract.BundleQuery(session, chunks=False)),
+            await fetch(alice, contract.BUNDLE, BundleQuery(session, chunks=False)),
         ]
         assert await agreed_policies(house, alice, *given) == [TRUST] * 5
 
@@ -95,8 +96,8 @@ class TestATrustPolicy:
 
 
 class TestAViolation:
-    async def report(self, house: Deployment, caller: str, session: str, **fields: Any) -> contract.AccessRow:
-        body = contract.ReportViolation(**{**SEEN, **fields})
+    async def report(self, house: Deployment, caller: str, session: str, **fields: Any) -> AccessRow:
+        body = ReportViolation(**{**SEEN, **fields})
         return await house.call(caller, contract.VIOLATION, SessionPath(session), body, seconds=2)
 
     @needs_controller

@@ -3,6 +3,7 @@
 import pytest
 
 from lucid.contracts import session_api as contract
+from lucid.contracts.session_access import AccessQuery, WatchQuery
 from lucid.contracts.types import SessionPath
 from lucid.kit.errors import Conflict, NotFound
 from tests.deployment import Deployment
@@ -11,14 +12,14 @@ from tests.sessions.people import Person, person
 
 
 async def watched(who: Person, session: str, first: int = 0, limit: int = 1) -> bytes:
-    query = contract.WatchQuery(session, first, limit)
+    query = WatchQuery(session, first, limit)
     with who.speaking() as client:
         return b"".join([piece async for piece in client.stream(contract.WATCH, query)])
 
 
 async def accesses(who: Person, session: str) -> list[tuple[str, int | None, int | None]]:
     with who.speaking() as client:
-        rows = (await client.call(contract.ACCESSES, contract.AccessQuery(session))).accesses
+        rows = (await client.call(contract.ACCESSES, AccessQuery(session))).accesses
     return [(row.what, row.start_ms, row.end_ms) for row in rows]
 
 

@@ -2,9 +2,11 @@
 
 import random
 import struct
+import tracemalloc
 
 import pytest
 
+from lucid.sessions.x11_connection import LARGEST_ANSWER
 from lucid.sessions.x11_keys import Keymap, character_of, read_keymap
 
 SHIFT, LOCK, CONTROL, MOD2, MOD5 = 1, 2, 4, 16, 128
@@ -84,3 +86,15 @@ def test_no_answer_of_a_server_keeps_keys_from_having_a_name() -> None:
             made = keymap.stroke(chance.randrange(2**32), chance.randrange(256), chance.randrange(256))
             assert 0 < len(made.name) <= 20
             (made.name + made.text).encode()
+
+
+@pytest.mark.parametrize("each", [1, 8, 255])
+def test_a_mapping_of_any_size_takes_no_more_memory_than_its_keys(each: int) -> None:
+    mapping = struct.pack("=2B30x", 1, each) + b"\x61\0\0\0" * ((LARGEST_ANSWER - 32) // 4)
+    tracemalloc.start()
+    try:
+        keymap = read_keymap(mapping, struct.pack("=2B30x", 1, 255) + bytes(range(8, 256)) * 8)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert keymap.stroke(255, 0, 0).text == "a"

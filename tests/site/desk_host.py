@@ -19,7 +19,7 @@ from lucid.cli.bundle import fetch_bundle
 from lucid.cli.trust import fetch_trust
 from lucid.contracts import session_api
 from lucid.contracts.rdp_manager import Connection
-from lucid.contracts.session_api import BundleQuery
+from lucid.contracts.session_access import BundleQuery
 from lucid.evidence import trust
 from lucid.evidence.steps import Outcome, Report
 from lucid.evidence.verify import verify

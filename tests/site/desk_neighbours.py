@@ -7,7 +7,7 @@ from lab import person
 from lab.workplace import Workplace
 from lucid.contracts import session_api
 from lucid.contracts.rdp_manager import Connection
-from lucid.contracts.session_api import AccessQuery
+from lucid.contracts.session_access import AccessQuery
 from lucid.contracts.xrdp import display_number
 from tests.site.desk_host import ended, nothing_left, on, probed, told, verified
 

@@ -20,7 +20,8 @@ from lucid.cli.desktop import Desktop
 from lucid.cli.recording import Recording
 from lucid.cli.trust import fetch_trust
 from lucid.contracts import session_api
-from lucid.contracts.session_api import BundleQuery, CreateSession
+from lucid.contracts.session_access import BundleQuery
+from lucid.contracts.session_api import CreateSession
 from lucid.contracts.types import SessionPath
 from lucid.evidence import trust
 from lucid.evidence.bundle import BundleReader

@@ -4,11 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import pytest
+
+from lucid.gateway.upstream.requests import Patience, UpstreamRequest
 from lucid.gateway.upstream.upstream import Rules, Upstream
+from lucid.kit.errors import LucidError
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter, int], Awaitable[None]]
 """Told the connection and its number, from 0; the connection is closed when it returns."""
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+GET = UpstreamRequest("GET", "/a?b=c", [("X-Request-ID", "12345678")], idempotent=True)
+POST = UpstreamRequest("POST", "/a", [], b"body")
+PATIENCE = Patience(connect=1.0, read=0.3, total=5.0)
 
 
 class Scripted:
@@ -93,3 +101,19 @@ async def upstream(*urls: str, rules: Rules | None = None) -> AsyncIterator[Upst
         yield made
     finally:
         made.close()
+
+
+async def asked(service: Upstream, request: UpstreamRequest = GET, patience: Patience = PATIENCE) -> bytes:
+    """The body of the answer, taken to its end."""
+    answer = await service.ask(request, patience)
+    try:
+        return await answer.read()
+    finally:
+        answer.release()
+
+
+async def refusal(service: Upstream, request: UpstreamRequest = GET, patience: Patience = PATIENCE) -> str:
+    """The code of the error that is answered instead."""
+    with pytest.raises(LucidError) as raised:
+        await asked(service, request, patience)
+    return raised.value.code.label.removeprefix("LUCID_ERR_")

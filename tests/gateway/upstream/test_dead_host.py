@@ -11,8 +11,18 @@ import pytest
 from lucid.gateway.upstream.connection import UNANSWERED_MS
 from lucid.gateway.upstream.requests import Patience, UpstreamRequest
 from lucid.gateway.upstream.upstream import Upstream
-from tests.gateway.upstream.scripted import OK, Script, Scripted, answering, scripted, upstream
-from tests.gateway.upstream.test_upstream import GET, POST, asked, refusal
+from tests.gateway.upstream.scripted import (
+    GET,
+    OK,
+    POST,
+    Script,
+    Scripted,
+    answering,
+    asked,
+    refusal,
+    scripted,
+    upstream,
+)
 
 pytestmark = pytest.mark.quiet
 
