@@ -2,6 +2,7 @@
 
 Source: X Window System Protocol, version 11, section 5 (keyboards) and appendix A (keysyms). A mapping lists
 for each key code: two levels of the first group, two of the second, then the third and fourth levels of each.
+Third and fourth groups have no certain place in it: what is typed in them is left unsaid, not guessed.
 """
 
 import struct
@@ -9,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 FIRST_KEYCODE, KEYCODES = 8, 248
+_NO_SYMBOL = 0
+_GROUPS_TOLD = 2
 _LEVELS = 8
 """Of a key, those of two groups. A mapping may have up to 255, which nobody looks at."""
 
@@ -64,9 +67,15 @@ class Stroke(NamedTuple):
 class Keymap:
     """The server's mapping. Both tables may be anything: what they do not say has no meaning here."""
 
-    def __init__(self, keysyms: Mapping[int, Sequence[int]], modifiers: Sequence[Sequence[int]]) -> None:
-        """`keysyms` by key code; `modifiers` are the key codes of each of the eight, in their order."""
+    def __init__(
+        self, keysyms: Mapping[int, Sequence[int]], modifiers: Sequence[Sequence[int]], groups: int = 1
+    ) -> None:
+        """`keysyms` by key code; `modifiers` are the key codes of each of the eight, in their order.
+
+        `groups` is how many layouts the keyboard has, 1 to 4.
+        """
         self._keysyms = keysyms
+        self._groups = groups
         self._names = list(MODIFIERS)
         self._num_lock = self._level3 = 0
         for bit, codes in enumerate(modifiers[:8]):
@@ -89,8 +98,10 @@ class Keymap:
         )
 
     def _keysym(self, row: Sequence[int], modifiers: int, group: int) -> int:
+        if group > 1 or (self._groups > _GROUPS_TOLD and modifiers & self._level3):
+            return _NO_SYMBOL
         levels = [*row[:_LEVELS], *[0] * (_LEVELS - len(row))]
-        begin = 2 if group & 1 and any(levels[2:4]) else 0
+        begin = 2 if group and any(levels[2:4]) else 0
         if modifiers & self._level3 and any(levels[begin + 4 : begin + 6]):
             begin += 4
         first, second = levels[begin], levels[begin + 1]
@@ -104,8 +115,8 @@ class Keymap:
         return found
 
 
-def read_keymap(mapping: bytes, modifiers: bytes) -> Keymap:
-    """The answers to GetKeyboardMapping, from FIRST_KEYCODE on, and GetModifierMapping."""
+def read_keymap(mapping: bytes, modifiers: bytes, controls: bytes) -> Keymap:
+    """The answers to GetKeyboardMapping, from FIRST_KEYCODE on, GetModifierMapping and XkbGetControls."""
     each = mapping[1]
     told = (len(mapping) - 32) // 4 // each if each else 0
     rows = {
@@ -114,7 +125,7 @@ def read_keymap(mapping: bytes, modifiers: bytes) -> Keymap:
     }
     several = modifiers[1]
     codes = modifiers[32:]
-    return Keymap(rows, [codes[several * bit : several * (bit + 1)] for bit in range(8)])
+    return Keymap(rows, [codes[several * bit : several * (bit + 1)] for bit in range(8)], controls[9])
 
 
 def character_of(keysym: int) -> str:

@@ -1,5 +1,6 @@
 """The listener as the process that it is: what it tells of a real X server, and how it ends."""
 
+import struct
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from lucid.sessions.clipboard_watch import LARGEST_TEXT, SECONDS_TO_ANSWER
 from lucid.sessions.events import Still
 from lucid.sessions.listening import Listener
 from lucid.sessions.recording_errors import CaptureStartError
+from lucid.sessions.x11_connection import X11Connection
 from tests.sessions.capture_units import accepting
 from tests.sessions.ears import Ear
 from tests.sessions.screens import Screen
@@ -52,6 +54,22 @@ class TestInput:
         ear.until(lambda: [key.key for key in ear.of(events.Key) if not key.down].count("Return") == 1)
         struck = [(key.key, key.modifiers, key.text) for key in ear.of(events.Key) if key.down]
         assert struck == [("Control_L", (), ""), ("c", ("Control",), ""), ("Return", (), "")]
+
+    def test_keys_of_a_third_layout_are_told_and_not_guessed(self, ear: Ear) -> None:
+        ear.screen.run("setxkbmap", "-layout", "us,ru,gr")
+        with X11Connection(ear.screen.number, ear.screen.cookie) as program:
+            keyboard, devices = program.find("XKEYBOARD").opcode, program.find("XTEST").opcode
+            program.ask(keyboard, 0, struct.pack("=2H", 1, 0))
+            for layout in range(3):
+                lock = struct.pack("=H6BxBh", 0x100, 0, 0, 1, layout, 0, 0, 0, 0)
+                program.send(keyboard, 5, lock)
+                for press in (2, 3):  # not by xdotool, which chooses a layout itself
+                    program.send(devices, 2, struct.pack("=2B30x", press, 38))
+                program.ask(43, 0)
+        ear.until(lambda: len(ear.of(events.Key)) == 6)
+        assert [(key.text, key.keysym) for key in ear.of(events.Key) if key.down] == [
+            ("a", 0x61), ("ф", 0x6C6), ("", 0),
+        ]  # fmt: skip
 
     def test_clicks_are_where_the_pointer_was(self, ear: Ear) -> None:
         ear.screen.run(

@@ -21,6 +21,7 @@ ROWS = {
     36: (0xFF0D,),
 }
 MODIFIERS = [(50,), (), (), (64,), (77,), (), (), (108,)]
+CONTROLS = bytes(92)
 KEYMAP = Keymap(ROWS, MODIFIERS)
 
 
@@ -45,6 +46,7 @@ KEYMAP = Keymap(ROWS, MODIFIERS)
         (79, MOD2 | SHIFT, 0, "KP_Home", ""),
         (36, 0, 0, "Return", ""),
         (99, SHIFT, 3, "0x0", ""),
+        (38, 0, 2, "0x0", ""),
     ],
 )
 def test_a_key_makes_what_mapping_and_modifiers_say(
@@ -52,6 +54,12 @@ def test_a_key_makes_what_mapping_and_modifiers_say(
 ) -> None:
     made = KEYMAP.stroke(keycode, modifiers, group)
     assert (made.name, made.text) == (name, text)
+
+
+def test_of_more_layouts_than_a_mapping_tells_nothing_is_guessed() -> None:
+    three = Keymap(ROWS, MODIFIERS, groups=3)
+    assert [three.stroke(38, 0, group).text for group in range(4)] == ["a", "ф", "", ""]
+    assert three.stroke(38, MOD5, 0).text == "", "those columns may be the third layout's"
 
 
 def test_modifiers_have_the_names_of_their_keys() -> None:
@@ -81,7 +89,7 @@ def test_no_answer_of_a_server_keeps_keys_from_having_a_name() -> None:
             for _ in range(chance.randrange(600))
         )
         modifiers = struct.pack("=2B", 1, chance.randrange(256)) + bytes(30) + chance.randbytes(40)
-        keymap = read_keymap(mapping, modifiers)
+        keymap = read_keymap(mapping, modifiers, chance.randbytes(92))
         for _ in range(20):
             made = keymap.stroke(chance.randrange(2**32), chance.randrange(256), chance.randrange(256))
             assert 0 < len(made.name) <= 20
@@ -93,7 +101,7 @@ def test_a_mapping_of_any_size_takes_no_more_memory_than_its_keys(each: int) -> 
     mapping = struct.pack("=2B30x", 1, each) + b"\x61\0\0\0" * ((LARGEST_ANSWER - 32) // 4)
     tracemalloc.start()
     try:
-        keymap = read_keymap(mapping, struct.pack("=2B30x", 1, 255) + bytes(range(8, 256)) * 8)
+        keymap = read_keymap(mapping, struct.pack("=2B30x", 1, 255) + bytes(range(8, 256)) * 8, CONTROLS)
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
