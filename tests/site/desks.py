@@ -136,7 +136,9 @@ async def churn(workplace: Workplace, times: int = 20) -> dict[str, object]:
     """Desktops opened and ended one after the other leave nothing behind."""
     policy = await workplace.policy("churn")
     opened, slots = [], set()
-    for _ in range(times):
+    for number in range(times):
+        if number and number % 20 == 0:
+            print(f"{number} of {times} desktops opened and ended", file=sys.stderr)  # noqa: T201
         begin = time.monotonic()
         connection = await workplace.open(policy, "churn")
         opened.append(round(time.monotonic() - begin, 2))
