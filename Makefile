@@ -24,7 +24,7 @@ down: ## stop the stack that `make up` started
 
 .PHONY: test
 test: setup-test lint ## everything that must hold: linters, types, layers, all tests on the real servers
-	@LUCID_SEED=$${LUCID_SEED:-20261121} $(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup
+	@LUCID_SEED=$${LUCID_SEED:-20261121} $(BIN)/python -m pytest --numprocesses=2
 
 .PHONY: setup-test
 setup-test:

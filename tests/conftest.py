@@ -17,9 +17,9 @@ from pymongo.asynchronous import pool
 from lucid.dev import servers
 from lucid.dev.processes import Processes
 from tests.cli.command import RunningStack, start_stack
-from tests.lanes import pytest_collection_modifyitems, pytest_runtest_protocol
+from tests.lanes import pytest_collection_modifyitems, pytest_runtest_protocol, pytest_xdist_make_scheduler
 
-__all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol"]
+__all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol", "pytest_xdist_make_scheduler"]
 
 # Tests run beside a stack that is in use, and beside each other: on ports of their own, with a quick chain.
 # Steps of 200 keep the ports of two stacks apart; the highest stay below those of outgoing connections.

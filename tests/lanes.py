@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer  # type: ignore[import-untyped] # has no py.typed
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # has no py.typed
 
 HERE = Path(__file__).parent
 PATIENT = frozenset(
@@ -53,9 +55,11 @@ def _locked(path: Path, how: int) -> Iterator[None]:
 TURNS = Turns(HERE / "conftest.py", Path(__file__))
 
 
-def lane(item: pytest.Item) -> str:
-    """Where a test runs."""
-    return "site" if _directory(item) == "site" else "here"
+class Lanes(LoadScopeScheduling):  # type: ignore[misc] # it is untyped
+    """Hands out tests by lane."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "site" if nodeid.startswith("tests/site/") else "here"
 
 
 def _directory(item: pytest.Item) -> str:
@@ -68,15 +72,16 @@ def _quiet(item: pytest.Item) -> bool:
 
 def _place(item: pytest.Item) -> int:
     """Quiet tests come last, when a deployment is over; those of the site stay with their neighbours."""
-    if lane(item) == "site":
+    if _directory(item) == "site":
         return 3
     return 2 if _quiet(item) else 0 if _directory(item) in PATIENT else 1
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
+    return Lanes(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(lane(item)))
     items.sort(key=_place)
 
 
