@@ -130,8 +130,6 @@ class InputWatch:
         self._keymap_stale = False
         keysyms = self._connection.try_to_ask(101, 0, struct.pack("=2B2x", FIRST_KEYCODE, KEYCODES))
         modifiers = self._connection.try_to_ask(119, 0)
-        controls = self._connection.try_to_ask(
-            self._keyboard.opcode, 6, struct.pack("=H2x", _CORE_KEYBOARD)
-        )
+        controls = self._connection.try_to_ask(self._keyboard.opcode, 6, struct.pack("=H2x", _CORE_KEYBOARD))
         if keysyms is not None and modifiers is not None and controls is not None:
             self._keymap = read_keymap(keysyms, modifiers, controls)
