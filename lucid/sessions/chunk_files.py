@@ -81,8 +81,14 @@ class ChunkFiles:
         """Removes what was set aside, by an earlier process too. Two at once do each other no harm."""
         for path in self.root.glob(f"{ERASING}*"):
             while path.exists():
-                with contextlib.suppress(FileNotFoundError):  # the other one was faster
+                try:
                     shutil.rmtree(path)
+                except FileNotFoundError:
+                    continue  # the other one was faster
+                except OSError as error:
+                    # A writer whose path was being looked up when the directory was set aside.
+                    if error.errno != errno.ENOTEMPTY:
+                        raise
         sync_directory(self.root)
 
     def free(self) -> int:

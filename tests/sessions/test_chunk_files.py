@@ -1,7 +1,11 @@
 """Erasing a session while its chunks are being written."""
 
+import os
 import threading
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from lucid.evidence.leaf import ChunkId
 from lucid.sessions.chunk_files import ERASING, ChunkFiles
@@ -26,14 +30,36 @@ def test_erasing_while_chunks_are_written_leaves_nothing_behind_and_breaks_nobod
     writers = [threading.Thread(target=write) for _ in range(3)]
     for writer in writers:
         writer.start()
-    for _ in range(60):
-        files.erase(SESSION)
-    stop.set()
-    for writer in writers:
-        writer.join()
+    try:
+        for _ in range(60):
+            files.erase(SESSION)
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
     files.erase(SESSION)
     assert not refused
     assert written[0], "no chunk was ever written between two erasures"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_chunk_that_slips_into_what_was_set_aside_goes_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As happens when the kernel is looking up a writer's path while the directory gets its new name."""
+    files, remove, late = ChunkFiles(tmp_path, 0), os.rmdir, [b"one", b"two"]
+    files.write(ChunkId(SESSION, 0, 0), DIGEST, b"sealed")
+
+    def slip_in(path: Any, *, dir_fd: int | None = None) -> None:
+        if str(path) == "0" and late:
+            descriptor = os.open("0/late", os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=dir_fd)
+            os.write(descriptor, late.pop())
+            os.close(descriptor)
+        remove(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "rmdir", slip_in)
+    files.erase(SESSION)
+    assert not late
     assert list(tmp_path.iterdir()) == []
 
 

@@ -42,6 +42,7 @@ TEXT = "Hello, Wörld! 1 < 2 €"
 
 class TestInput:
     def test_what_is_typed_can_be_read(self, ear: Ear) -> None:
+        ear.screen.run("setxkbmap", "-layout", "de")  # has all of them: xdotool need not lend a key to any
         ear.screen.run("xdotool", "type", "--delay", "20", TEXT)
         ear.until(lambda: "".join(key.text for key in ear.of(events.Key)) == TEXT)
         downs = [key for key in ear.of(events.Key) if key.down]
