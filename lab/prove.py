@@ -4,31 +4,22 @@
 """
 
 import asyncio
-import os
-import secrets
 import sys
 import time
 from pathlib import Path
 
-import msgspec
-
 from lab import person
-from lab.place import here
+from lab.account import gateway, register
 from lab.workplace import Workplace, signing_key
 from lucid.cli import report
-from lucid.cli.api import ApiError, Target
+from lucid.cli.api import Target
 from lucid.cli.output import err, run
 from lucid.cli.report import Proven
 from lucid.cli.sessions import Details, details_of
 from lucid.cli.up import Stopwatch, fetch, verify_files
-from lucid.contracts import auth_service
 from lucid.contracts.rdp_manager import Connection
-from lucid.dev.operator import MAIL, Operator
 from lucid.evidence.policy import Clipboard
-from lucid.kit.errors import Code
-from lucid.kit.routes import NOTHING
 
-GATEWAY_PORT = 8081
 WORDS = "All that is seen here is on record."
 
 
@@ -47,29 +38,6 @@ def main(state: Path, seconds: int) -> int:
         Proven(details=details, verification=verification, files=files, timings=tuple(timings.measured))
     )
     return verification.outcome.exit_code
-
-
-def gateway(state: Path) -> Target:
-    """The deployed gateway, and the account of whoever runs the lab."""
-    address = here().inventory.find("edge")[0].management.ip
-    return Target(f"https://{address}:{GATEWAY_PORT}", state / "ca.crt", operator=_account(state))
-
-
-async def register(target: Target, state: Path) -> None:
-    """Makes the first account, a super_admin, unless it was made before."""
-    account = target.operator
-    assert account is not None  # noqa: S101 - `gateway` gave it
-    body = auth_service.Register(
-        email=account.email,
-        password=account.password,
-        bootstrap_token=(state / "bootstrap-token").read_text().strip(),
-    )
-    async with Target(target.url, target.ca).open() as api:
-        try:
-            await api.call(auth_service.REGISTER, NOTHING, body)
-        except ApiError as error:
-            if error.code not in {Code.EXISTS, Code.PERMISSION}:
-                raise
 
 
 async def _work(
@@ -102,15 +70,6 @@ def _type(somebody: person.Person, connection: Connection, seconds: int) -> None
     somebody.type(f"# {connection.session.name}: session {connection.session.id}\n")
     somebody.type("while sleep 0.5; do date; done\n")
     time.sleep(max(0.0, until - time.monotonic()))
-
-
-def _account(state: Path) -> Operator:
-    path = state / "operator.json"
-    if not path.exists():
-        account = Operator(MAIL, secrets.token_urlsafe(24))
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(msgspec.json.encode(account))
-    return msgspec.json.decode(path.read_bytes(), type=Operator)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 from lab import person
+from lab.account import gateway
 from lab.place import here
-from lab.prove import gateway
 from lab.workplace import Workplace
 from lucid.cli.replay import fetch_replay
 from lucid.contracts.rdp_manager import Connection

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from lab import person
+from lab.account import gateway
 from lab.place import here
-from lab.prove import gateway
 from lab.workplace import Workplace
 from lucid.cli.bundle import fetch_bundle
 from lucid.cli.trust import fetch_trust

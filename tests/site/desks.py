@@ -13,8 +13,8 @@ from contextlib import ExitStack
 from functools import partial
 
 from lab import person
+from lab.account import gateway
 from lab.place import here
-from lab.prove import gateway
 from lab.workplace import Workplace, signing_key
 from lucid.cli.replay import fetch_replay
 from lucid.contracts.rdp_manager import Connection
