@@ -1,5 +1,9 @@
 """What a deployment may have otherwise than the catalogue says."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from lucid import catalog, variants
@@ -97,3 +101,18 @@ class TestVariables:
 
     def test_are_none_where_nothing_differs(self) -> None:
         assert variants.variables((), {}) == {}
+
+
+def test_contracts_do_not_settle_what_the_environment_will_say() -> None:
+    """Whoever imports them may choose ports later; a wrong choice is told where it is read."""
+    code = """
+import importlib, os, pkgutil
+import lucid.contracts
+for module in pkgutil.iter_modules(lucid.contracts.__path__, "lucid.contracts."):
+    importlib.import_module(module.name)
+os.environ["LUCID_PORT_OFFSET"] = "100"
+from lucid import catalog
+assert catalog.load() != catalog.shipped()
+"""
+    environment = os.environ | {"LUCID_PORT_OFFSET": "nonsense"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)

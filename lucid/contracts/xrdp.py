@@ -16,7 +16,7 @@ from lucid.kit.routes import Nothing, Route
 
 SERVICE = "xrdp"
 
-_LISTENER = catalog.load().listeners["rdp"]
+_LISTENER = catalog.shipped().listeners["rdp"]  # no deployment has others
 FIRST_PORT, LAST_PORT = _LISTENER.ports
 LOGIN_PORT = _LISTENER.asks
 """Where listeners ask on loopback whether a password is right."""
