@@ -3,7 +3,8 @@
 The whole site on one virtual host, which shares this machine's processors with the clients. A desktop is
 opened through the gateway: policy checked, X server started, the first fragment of its recording durable, one
 client admitted. Beside it the peer: a session of a stock xrdp-sesman on the same host, which records nothing.
-Then what desktops and their recordings take of the host. Needs root and `scripts/setup lab`.
+Then how long somebody waits who opens one with FreeRDP, and what desktops and their recordings take of the
+host. Needs root and `scripts/setup lab`.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from lab.run import inside, run, within
 INVENTORY = INVENTORIES / "single/hosts.yml"
 SESSIONS = 20
 TARGET = 4.0
-"""Seconds from the request to a recorded desktop, at the median."""
+"""Seconds from the request to a recorded desktop on the client's screen, at the median."""
 SCENARIO_SECONDS = 1200
 
 
@@ -44,8 +45,8 @@ class Opening:
     ratio: float
 
 
-def measure(lab: Lab, timings: Path) -> tuple[list[Opening], dict[str, Any]]:
-    """Both ways of opening, and the figures of desktops by kind. The lab stays up."""
+def measure(lab: Lab, timings: Path) -> tuple[list[Opening], float, dict[str, Any]]:
+    """Both ways of opening, seconds until a client shows it, figures by kind. The lab stays up."""
     lifecycle.up(lab, list(lab.inventory.hosts.values()), lambda _what, _seconds: None)
     journey.prepare(lab)
     for playbook in ("playbooks/secrets.yml", "site.yml", "lab/operator.yml"):
@@ -53,9 +54,8 @@ def measure(lab: Lab, timings: Path) -> tuple[list[Opening], dict[str, Any]]:
     journey.inside(lab, sys.executable, "-m", "lab.account", str(lab.state))
     recorded = [float(each) for each in played(lab, "churn")["opened"]]
     bare = bare_sessions(lab)
-    return [_opening("Lucid, recorded", recorded, bare), _opening("xrdp-sesman", bare, bare)], played(
-        lab, "figures"
-    )
+    openings = [_opening("Lucid, recorded", recorded, bare), _opening("xrdp-sesman", bare, bare)]
+    return openings, float(played(lab, "usable")["median"]), played(lab, "figures")
 
 
 def played(lab: Lab, scenario: str) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="lucid-bench-") as directory:
         lab = Lab(f"d{os.getpid() % 10000}", Path(directory) / "lab", inventory.load(INVENTORY))
         try:
-            openings, figures = measure(lab, Path(directory) / "timings.json")
+            openings, seen, figures = measure(lab, Path(directory) / "timings.json")
         except LabError as error:
             print(error, file=sys.stderr)
             return 2
@@ -110,16 +110,17 @@ def main(arguments: list[str]) -> int:
             lifecycle.down(lab)
     if options.json:
         told = {"benchmark": "desktops", "opening": [asdict(each) for each in openings]}
-        print(json.dumps(told | {"results": rows(figures)}))
+        print(json.dumps(told | {"seen_s": seen, "target": TARGET, "results": rows(figures)}))
     else:
         opening = Table("desktop", "median, s", "slowest, s", "ratio", title="Opened one after the other")
         for each in openings:
             opening.add_row(each.what, f"{each.median_s:g}", f"{each.slowest_s:g}", f"{each.ratio:g}")
+        opening.caption = f"on the client's screen after {seen:g} s at the median, at most {TARGET:g}"
         cost = Table(*rows(figures)[0], title="One desktop's share of its host")
         for row in rows(figures):
             cost.add_row(*map(str, row.values()))
         Console().print(opening, cost)
-    return 1 if openings[0].median_s > TARGET else 0
+    return 1 if seen > TARGET else 0
 
 
 if __name__ == "__main__":

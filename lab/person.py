@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import struct
 import subprocess
 import tempfile
 import time
@@ -12,10 +13,13 @@ from pathlib import Path
 from lab.errors import LabError
 from lucid.cli import desktop, rdp_client
 from lucid.contracts.rdp_manager import Connection
-from lucid.sessions.xauthority import write_cookie
+from lucid.sessions.x11_connection import X11Connection
+from lucid.sessions.xauthority import find_cookie, parse, write_cookie
 
 SCREEN = "1400x900"
 SECONDS = 20
+TURN_SECONDS = 0.02
+GET_IMAGE, Z_PIXMAP = 73, 2  # X11 protocol, requests and image formats
 
 
 class Person:
@@ -71,6 +75,23 @@ class Person:
         """A picture of what is to be seen, as PNG."""
         source = ("-f", "x11grab", "-i", self.environment["DISPLAY"])
         self._run("ffmpeg", "-nostdin", "-loglevel", "error", "-y", *source, "-frames:v", "1", str(path))
+
+    def wait_for(self, colour: tuple[int, int, int], x: int, y: int) -> None:
+        """Returns once that colour (red, green, blue) is to be seen there. Raises LabError."""
+        until = time.monotonic() + SECONDS
+        while (seen := self._sees(x, y)) != colour:
+            if time.monotonic() > until:
+                raise LabError(f"after {SECONDS} s the screen shows {seen} at {x}, {y}, not {colour}")
+            time.sleep(TURN_SECONDS)
+
+    def _sees(self, x: int, y: int) -> tuple[int, int, int]:
+        number = int(self.environment["DISPLAY"].removeprefix(":"))
+        cookie = find_cookie(parse(Path(self.environment["XAUTHORITY"]).read_bytes()), number)
+        with X11Connection(number, cookie) as display:
+            root = display.setup.root
+            answer = display.ask(GET_IMAGE, Z_PIXMAP, struct.pack("=I2h2HI", root, x, y, 1, 1, 0xFFFFFF))
+        blue, green, red = answer[32:35]
+        return red, green, blue
 
     def _run(self, *command: str) -> None:
         done = subprocess.run(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lab import person
 from lab.account import gateway, register
-from lab.workplace import Workplace, signing_key
+from lab.workplace import TERMINAL, Workplace, signing_key
 from lucid.cli import report
 from lucid.cli.api import Target
 from lucid.cli.output import err, run
@@ -52,8 +52,9 @@ async def _work(
         session = connection.session.id
         err.print(f"a desktop on {connection.session.host}, session {session}: its recording is durable")
         with person.connected(somebody, connection):
-            with timings.measure("connect"):
-                await workplace.until(session, "connected")
+            with timings.measure("see it in the client"):
+                await asyncio.to_thread(somebody.wait_for, *TERMINAL)
+            await workplace.until(session, "connected")
             await asyncio.to_thread(_type, somebody, connection, seconds)
             await asyncio.to_thread(somebody.look, state / "proof" / f"{session}-client.png")
         with timings.measure("end and anchor"):

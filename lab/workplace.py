@@ -21,6 +21,8 @@ from lucid.kit.errors import Code
 from lucid.kit.routes import NOTHING
 
 TURN_SECONDS = 0.25
+TERMINAL = ((255, 255, 255), 600, 400)
+"""What a light desktop shows at first: white, there."""
 USABLE = trust.Input(mouse=True, keyboard=True)
 
 

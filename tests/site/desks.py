@@ -29,6 +29,7 @@ from tests.site import (
     desk_idle,
     desk_neighbours,
     desk_screens,
+    desk_usable,
     pictures,
 )
 from tests.site.desk_host import HOME, ended, inside, left, nothing_left, on, verified
@@ -232,6 +233,7 @@ SCENARIOS: dict[str, Scenario] = {
     "work": work,
     "denied": denied,
     "churn": churn,
+    "usable": desk_usable.usable,
     "kills": kills,
     "captures": on_one_host(desk_captures.captures),
     "clock": clock,
