@@ -1,11 +1,13 @@
 """Two lanes for `make test`: the tests of the deployed site in one, all others in the other.
 
 Most tests wait more than they compute, so that two lanes fill the processors that one leaves idle. Tests that
-measure time are marked `quiet`: nothing else runs while one of them does. Hooks for tests/conftest.py.
+measure time are marked `quiet`: nothing else runs while one of them does. Whoever waits for that stands still,
+and with it the services that its process has for the tests of a module. So turns change between modules; in the
+lane of the site, whose services are elsewhere, between tests. Hooks for tests/conftest.py.
 """
 
 import fcntl
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Hashable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +54,28 @@ def _locked(path: Path, how: int) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough where a child process has it open too
 
 
-TURNS = Turns(HERE / "conftest.py", Path(__file__))
+class Turn:
+    """The turn of this process, kept from test to test."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._held = ExitStack()
+        self._stretch: Hashable = None
+
+    def take(self, stretch: Hashable, *, alone: bool) -> None:
+        """Waits until tests of this stretch may run; it is a turn of its own."""
+        if stretch != self._stretch:
+            self.leave()
+            self._held.enter_context(self._turns.turn(alone=alone))
+            self._stretch = stretch
+
+    def leave(self) -> None:
+        """Lets others go on."""
+        self._held.close()
+        self._stretch = None
+
+
+TURN = Turn(Turns(HERE / "conftest.py", Path(__file__)))
 
 
 class Lanes(LoadScopeScheduling):  # type: ignore[misc] # it is untyped
@@ -85,7 +108,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_place)
 
 
+def _stretch(item: pytest.Item) -> Hashable:
+    """Tests between which nobody else gets the turn."""
+    return item.nodeid if _directory(item) == "site" else (item.path, _quiet(item))
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    with TURNS.turn(alone=_quiet(item)):
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    TURN.take(_stretch(item), alone=_quiet(item))
+    try:
         return (yield)
+    finally:
+        if nextitem is None or _stretch(nextitem) != _stretch(item):
+            TURN.leave()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.lanes import Turns
+from tests.lanes import Turn, Turns
 
 
 def test_a_quiet_test_runs_alone_and_is_not_overtaken(tmp_path: Path) -> None:
@@ -38,6 +38,27 @@ def test_a_quiet_test_runs_alone_and_is_not_overtaken(tmp_path: Path) -> None:
     for thread in (waiting, late):
         thread.join(10)
     assert ran == ["quiet", "quiet is over", "other"]
+
+
+def test_a_stretch_of_tests_is_one_turn(tmp_path: Path) -> None:
+    turns, ran = Turns(tmp_path / "floor", tmp_path / "door"), list[str]()
+    for path in (turns.floor, turns.door):
+        path.touch()
+    mine = Turn(turns)
+
+    def quiet() -> None:
+        with turns.turn(alone=True):
+            ran.append("quiet")
+
+    mine.take("a module", alone=False)
+    waiting = _started(quiet)
+    mine.take("a module", alone=False)
+    waiting.join(0.3)
+    assert not ran, "services that tests of a module share are not kept waiting between them"
+    mine.take("the next module", alone=False)
+    assert ran == ["quiet"], "whoever waited at the door goes first"
+    mine.leave()
+    waiting.join(10)
 
 
 def _started(target: Callable[[], None]) -> threading.Thread:
