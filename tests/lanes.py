@@ -2,8 +2,8 @@
 
 Most tests wait more than they compute, so that two lanes fill the processors that one leaves idle. Tests
 that measure time are marked `quiet`: nothing else runs while one of them does. Whoever waits for that stands
-still, and with it the services that its process has for the tests of a module. So turns change between modules;
-in the lane of the site, whose services are elsewhere, between tests. Hooks for tests/conftest.py.
+still, and with it the services that its process has for the tests of a module. So turns change between
+modules; in the lane of the site, whose services are elsewhere, between tests. Hooks for tests/conftest.py.
 """
 
 import fcntl
